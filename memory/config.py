@@ -1,0 +1,19 @@
+"""Memory's settings."""
+
+import msgspec
+
+from perception.config import ModelConfig
+
+
+class MemoryConfig(msgspec.Struct, frozen=True):
+    """Where the stores lie, how events close, how much is kept, how much is recalled."""
+
+    streams_folder: str
+    cache_folder: str
+    encoder: ModelConfig
+    max_event_us: int = 30_000_000
+    min_event_us: int = 1_000_000
+    keyframes: int = 3
+    max_bytes: int = 10 * 2**30
+    max_age_us: int = 30 * 24 * 3600 * 1_000_000
+    evidence: int = 4

@@ -1,0 +1,19 @@
+"""Reasoning's settings."""
+
+import msgspec
+
+from perception.config import ModelConfig
+
+
+class ReasoningConfig(msgspec.Struct, frozen=True):
+    """The model, the bounds of its caches and prompts, and the system prompt."""
+
+    model: ModelConfig
+    evidence_cache_bytes: int = 512 * 2**20
+    window_frames: int = 8
+    recall_timeout_us: int = 2_000_000
+    max_open_questions: int = 1024
+    system_prompt: str = (
+        "You watch a live video. Each frame stands behind its time. Answer briefly, from what the frames show; "
+        "if they do not show it, say that you do not know."
+    )

@@ -1,0 +1,136 @@
+"""What reasoning takes and gives. For each `Ask`: any number of `AnswerDelta`, then one `AnswerDone` or `AnswerFailed`."""
+
+from typing import Literal
+
+import msgspec
+
+from memory.messages import Context, Coverage, Recall
+from perception.messages import Fault, Message
+
+FinishReason = Literal["stop", "length", "not_covered"]
+
+
+class Turn(msgspec.Struct, frozen=True, array_like=True):
+    """An earlier question of the same conversation and its answer."""
+
+    question: str
+    answer: str
+
+
+class AskedStream(msgspec.Struct, frozen=True, array_like=True):
+    """A stream that is asked: its lane in the window slab, wall time of media time 0, its own 'now', prompt and zone.
+
+    now_us: media time of this moment: the newest frame's for a file, the clock's for a camera.
+    """
+
+    stream: str
+    lane: int
+    start_wall_us: int
+    now_us: int
+    prompt: str
+    time_zone: str
+
+
+class Ask(Message, frozen=True):
+    """A question. arrival_us and deadline_us are the machine's monotonic clock; temperature 0 means greedy."""
+
+    question_id: str
+    streams: list[AskedStream]
+    question: str
+    since_us: int | None
+    until_us: int | None
+    max_tokens: int
+    deadline_us: int
+    arrival_us: int
+    temperature: float
+    seed: int
+    history: list[Turn]
+
+
+class Cancel(Message, frozen=True):
+    """Nobody waits for this answer: it ends with `AnswerFailed` (code `cancelled`) within one step."""
+
+    question_id: str
+
+
+class MemoryLost(Message, frozen=True):
+    """Memory died: recalls under way get no answer."""
+
+
+class MemoryReady(Message, frozen=True):
+    """Memory answers recalls again."""
+
+
+class ForgetCaches(Message, frozen=True):
+    """Drop all that is cached of these events (empty list: of the whole stream); answered by `CachesForgotten`."""
+
+    stream: str
+    request: int
+    events: list[str]
+
+
+ReasoningInput = Ask | Cancel | Context | MemoryLost | MemoryReady | ForgetCaches
+
+
+class EvidenceUsed(msgspec.Struct, frozen=True, array_like=True):
+    """A keyframe that was in the prompt."""
+
+    stream: str
+    event: str
+    n: int
+    media_us: int
+    start_us: int
+    end_us: int
+    score: float
+
+
+class Timing(msgspec.Struct, frozen=True, array_like=True):
+    """Where the time of an answer went, in microseconds; ttft and total count from `Ask.arrival_us`."""
+
+    queue_us: int
+    recall_us: int
+    prefill_us: int
+    ttft_us: int
+    total_us: int
+
+
+class AnswerDelta(Message, frozen=True):
+    """More of the answer's text."""
+
+    question_id: str
+    text: str
+
+
+class AnswerDone(Message, frozen=True):
+    """The answer is complete. newest_arrival_us: arrival of the newest frame in the prompt, -1 if there was none.
+
+    coverage: one entry for each stream that was asked, in the order of `Ask.streams`.
+    """
+
+    question_id: str
+    text: str
+    finish_reason: FinishReason
+    evidence: list[EvidenceUsed]
+    coverage: list[Coverage]
+    newest_arrival_us: int
+    timing: Timing
+    input_tokens: int
+    output_tokens: int
+    explain: str
+
+
+class AnswerFailed(Message, frozen=True):
+    """There will be no answer."""
+
+    question_id: str
+    fault: Fault
+
+
+class CachesForgotten(Message, frozen=True):
+    """Answer to `ForgetCaches`."""
+
+    stream: str
+    request: int
+
+
+ReasoningOutput = AnswerDelta | AnswerDone | AnswerFailed | CachesForgotten | Recall
