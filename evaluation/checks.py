@@ -14,7 +14,8 @@ _BAR = re.compile(r"^(<=|>=|==) (-?\d+(?:\.\d+)?)$")
 class Check:
     """One figure. bar: `"<= 1.3"`, or None for a figure that is stated without one.
 
-    reached: the end of the 95 % interval that is nearest the bar, for shares in the quick profile; None: the value itself.
+    reached: the end of the 95 % interval that is nearest the bar, for shares in the quick profile; None: the value
+    itself.
     value None: the check could not run, which is a failure; `note` says why.
     """
 

@@ -1,0 +1,162 @@
+"""Which benchmark lives where: name -> modules, imported on use, and the figures that each of them owes.
+
+The ids stand here too, so that a module that cannot even be imported still counts as so many failed checks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol, cast
+
+from evaluation.checks import Check
+
+Progress = Callable[[str], None]
+
+
+class BenchModule(Protocol):
+    """What a module of a benchmark offers."""
+
+    def run(self, full: bool, progress: Progress) -> list[Check]:
+        """Measure. full: the long profile. progress: told what goes on, for people."""
+
+
+@dataclass(frozen=True)
+class Owed:
+    """A figure that a module must deliver."""
+
+    id: str
+    unit: str
+    bar: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module and its figures."""
+
+    module: str
+    owes: tuple[Owed, ...]
+
+    def load(self) -> BenchModule:
+        """Import the module."""
+        return cast(BenchModule, import_module(self.module))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A benchmark: its parts run one after the other. limit_s: the most that its quick and full profile may take."""
+
+    name: str
+    about: str
+    parts: tuple[Part, ...]
+    limit_s: tuple[int, int] = (600, 3600)
+    needs_cuda: bool = False
+
+
+_ALL = (
+    Bench(
+        "ring",
+        "the shared-memory queue between two processes",
+        (
+            Part(
+                "evaluation.micro.ring",
+                (
+                    Owed("ring.latency_ratio", "ratio", "<= 1.3"),
+                    Owed("ring.throughput_ratio", "ratio", ">= 10"),
+                    Owed("ring.torn", "frames", "<= 0"),
+                ),
+            ),
+        ),
+    ),
+    Bench(
+        "ingest",
+        "decoding and sampling, and what an idle camera costs",
+        (
+            Part(
+                "evaluation.micro.ingest",
+                (
+                    Owed("ingest.rate_ratio", "ratio", ">= 0.9"),
+                    Owed("ingest.static_fps", "frames/s", "<= 0.1"),
+                    Owed("ingest.new_object", "share", ">= 0.99"),
+                ),
+            ),
+            Part("evaluation.camera_cpu", (Owed("ingest.idle_cpu", "% of a core"),)),
+        ),
+    ),
+    Bench(
+        "stall",
+        "perception and memory go on while reasoning stands still",
+        (
+            Part(
+                "evaluation.stall",
+                (
+                    Owed("stall.frames_lost", "frames", "<= 0"),
+                    Owed("stall.lag_s", "s", "<= 1"),
+                    Owed("stall.encoder_calls", "frames", "<= 0"),
+                ),
+            ),
+        ),
+    ),
+    Bench(
+        "question",
+        "time to the first token",
+        (
+            Part(
+                "evaluation.micro.question",
+                (Owed("question.now_ratio", "ratio", "<= 1.1"), Owed("question.pixels_ratio", "ratio", ">= 3")),
+            ),
+        ),
+    ),
+    Bench(
+        "start",
+        "starting, stopping, memory at rest",
+        (
+            Part(
+                "evaluation.start",
+                (
+                    Owed("start.ready_s", "s", "<= 10"),
+                    Owed("stop.s", "s", "<= 5"),
+                    Owed("start.rss_mib.server", "MiB"),
+                    Owed("start.rss_mib.perception", "MiB"),
+                    Owed("start.rss_mib.memory", "MiB"),
+                    Owed("start.rss_mib.reasoning", "MiB"),
+                ),
+            ),
+        ),
+    ),
+    Bench(
+        "equal",
+        "the server's answers are those of the bare model",
+        (
+            Part("evaluation.micro.equal", (Owed("equal.tokens", "failures", "<= 0"),)),
+            Part("evaluation.equal_server", (Owed("equal.server", "failures", "<= 0"),)),
+        ),
+    ),
+    Bench(
+        "shots",
+        "shot boundaries, evidence frames and search by picture over RTSP",
+        (
+            Part(
+                "evaluation.shots",
+                (
+                    Owed("shots.recall", "share", ">= 0.95"),
+                    Owed("shots.precision", "share", ">= 0.90"),
+                    Owed("shots.psnr_db", "dB", ">= 35"),
+                    Owed("shots.search", "share", ">= 0.95"),
+                ),
+            ),
+        ),
+    ),
+    Bench(
+        "soak",
+        "memory and file descriptors over time",
+        (
+            Part(
+                "evaluation.soak",
+                (Owed("soak.rss_slope", "MiB/min", "<= 0.5"), Owed("soak.fds", "descriptors", "<= 2")),
+            ),
+        ),
+        limit_s=(900, 3600),
+    ),
+)
+
+BENCHES: dict[str, Bench] = {bench.name: bench for bench in _ALL}
