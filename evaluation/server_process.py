@@ -19,6 +19,9 @@ import psutil
 from evaluation.hardware import ROOT
 
 STAGES = ("perception", "memory", "reasoning")
+CLOSE_S = 8.0
+"""How long a server may take to end by itself when a benchmark is over, before it is killed."""
+
 _READY = "ready "
 
 
@@ -59,6 +62,7 @@ class ServerProcess:
         self._environment = dict(environment or {})
         self._patience_s = ready_s
         self._scratch = tempfile.TemporaryDirectory(prefix="omnilive-bench-")
+        self.videos.mkdir()
         self._data = data or Path(self._scratch.name) / "data"
         self._log = Path(self._scratch.name) / "log"
         self._process: subprocess.Popen[str] | None = None
@@ -70,9 +74,9 @@ class ServerProcess:
         self.ready_s = 0.0
 
     @property
-    def scratch(self) -> Path:
-        """A folder that is deleted with the server."""
-        return Path(self._scratch.name)
+    def videos(self) -> Path:
+        """A folder from which the server may read files; it is deleted with the server."""
+        return Path(self._scratch.name) / "videos"
 
     @property
     def pid(self) -> int:
@@ -98,8 +102,9 @@ class ServerProcess:
         """Start it and wait until it says that it is ready; `url` and `ready_s` are set then."""
         if self._process is not None:
             raise ServerFailed("the server runs already")
-        serve = ["-m", "clients.cli.main", "serve", "--port", "0", "--data", str(self._data), *self._arguments]
-        command = [sys.executable, "-m", "evaluation.tethered", sys.executable, *serve]
+        serve = ["-m", "clients.cli.main", "serve", "--port", "0", "--data", str(self._data)]
+        allowed = ["--allow-files", str(self.videos)]
+        command = [sys.executable, "-m", "evaluation.tethered", sys.executable, *serve, *allowed, *self._arguments]
         began = time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -143,16 +148,18 @@ class ServerProcess:
         self._scratch.cleanup()
 
     def _kill_all(self, process: "subprocess.Popen[str]") -> None:
-        family = {one.pid: one for one in [*self._known, *self._family()]}
-        for one in family.values():
+        family = list({one.pid: one for one in [*self._known, *self._family()]}.values())
+        for one in family:
             _resume(one)
-        if process.poll() is None:
-            process.terminate()
-        psutil.wait_procs(list(family.values()), timeout=8, callback=None)
-        for one in family.values():
-            if one.is_running():
-                _kill(one)
-        process.wait()
+        process.terminate()
+        try:
+            process.wait(CLOSE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        _, left = psutil.wait_procs(family, timeout=2)
+        for one in left:
+            _kill(one)
 
     # ------------------------------------------------------------ what it uses
 

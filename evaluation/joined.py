@@ -1,0 +1,126 @@
+"""Joins clips of a folder into one video whose cuts are known, at one size and rate."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+
+from evaluation.clips import Picture, decoded, write_video
+
+SIZE = (640, 360)
+FPS = 25
+MIN_SHOT_S = 2.0
+MAX_SHOT_S = 4.0
+CLIPS = ("*.mp4", "*.mkv", "*.mov", "*.webm")
+_CUT_SCORE = 10.0
+"""From this score (0 to 100) on, FFmpeg's scdet sees a cut: clips are taken apart there before they are joined."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """[start_us, end_us) of the joined video; `name` is the clip and the part of its picture."""
+
+    name: str
+    start_us: int
+    end_us: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a clip without a cut in it, seen whole or as one of its quarters (`view` 0, or 1 to 4)."""
+
+    clip: Path
+    since_us: int
+    until_us: int
+    view: int
+
+
+def join(folder: Path, path: Path, shots: int) -> list[Shot]:
+    """Write the joined video. Where there are fewer clips than shots, quarters of their pictures are further shots.
+
+    Raises ValueError if the folder gives fewer than two shots.
+    """
+    joined: list[Shot] = []
+
+    def pictures() -> Iterator[Picture]:
+        at = 0
+        for piece in chosen:
+            begun = at
+            for picture in _resampled(piece):
+                yield picture
+                at += 1
+            joined.append(Shot(f"{piece.clip.stem}/{piece.view}", _time_us(begun), _time_us(at)))
+
+    chosen = pieces(folder, shots)
+    write_video(path, pictures(), FPS, crf=16)
+    return joined
+
+
+def pieces(folder: Path, shots: int) -> list[Piece]:
+    """Up to `shots` pieces, neighbours from different clips where there are several."""
+    clips = sorted(path for pattern in CLIPS for path in folder.glob(pattern))
+    whole = [(clip, span) for clip in clips for span in uncut(clip)]
+    if len(whole) < 2:
+        raise ValueError(f"two clips or more of {MIN_SHOT_S:.0f} s are needed, found {len(whole)}")
+    found = [Piece(clip, *span, view) for view in range(5) for clip, span in whole]
+    return found[:shots]
+
+
+def uncut(clip: Path) -> list[tuple[int, int]]:
+    """The stretches of a clip between its own cuts, each shortened to the greatest length, short ones left out."""
+    scores = scene_scores(clip)
+    if not scores:
+        return []
+    cuts = [0, *(pts for pts, score in scores if score >= _CUT_SCORE), scores[-1][0]]
+    spans = [(since, min(until, since + round(MAX_SHOT_S * 1e6))) for since, until in pairwise(cuts)]
+    return [(since, until) for since, until in spans if until - since >= MIN_SHOT_S * 1e6]
+
+
+def scene_scores(clip: Path) -> list[tuple[int, float]]:
+    """FFmpeg's own opinion of each frame: (pts in microseconds from the first, 0 to 100)."""
+    graph = av.filter.Graph()
+    scores: list[tuple[int, float]] = []
+    source = sink = None
+    for pts_us, frame in decoded(clip):
+        if source is None or sink is None:
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+            )
+            detect, sink = graph.add("scdet", "threshold=0"), graph.add("buffersink")
+            source.link_to(detect)
+            detect.link_to(sink)
+            graph.configure()
+        source.push(frame)
+        out = sink.pull()
+        scores.append((pts_us, float(out.metadata.get("lavfi.scd.score", 0.0)) if scores else 0.0))
+    return scores
+
+
+def _resampled(piece: Piece) -> Iterator[Picture]:
+    """The piece's pictures at the common size and rate."""
+    due_us = piece.since_us
+    step_us = _time_us(1)
+    for pts_us, frame in decoded(piece.clip):
+        if pts_us >= piece.until_us:
+            return
+        picture: Picture | None = None
+        while due_us <= pts_us and due_us < piece.until_us and pts_us >= piece.since_us:
+            picture = _view(frame, piece.view) if picture is None else picture
+            yield picture
+            due_us += step_us
+
+
+def _view(frame: av.VideoFrame, view: int) -> Picture:
+    if view == 0:
+        return frame.to_ndarray(format="rgb24", width=SIZE[0], height=SIZE[1]).astype(np.uint8, copy=False)
+    whole = frame.to_ndarray(format="rgb24", width=2 * SIZE[0], height=2 * SIZE[1]).astype(np.uint8, copy=False)
+    down, right = divmod(view - 1, 2)
+    top, left = down * SIZE[1], right * SIZE[0]
+    return np.ascontiguousarray(whole[top : top + SIZE[1], left : left + SIZE[0]])
+
+
+def _time_us(frames: int) -> int:
+    return round(frames * 1_000_000 / FPS)

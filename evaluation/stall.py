@@ -1,0 +1,253 @@
+"""Reasoning is stopped for 8 s while a camera goes on; then a file is watched with nobody and with eight asking."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from evaluation.api import Api, Refused
+from evaluation.checks import Check
+from evaluation.clips import moving_video, units
+from evaluation.live_push import LivePush, Seen, wall_s
+from evaluation.registry import Progress
+from evaluation.server_process import ServerProcess
+from evaluation.wait import until
+
+STALL_S = 8.0
+SAMPLE_FPS = 2.0
+ASKERS = 8
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Counters of a stream at one moment, its newest frame's wall time, and the reported lag."""
+
+    sampled: int
+    encoded: int
+    dropped: int
+    gaps: int
+    newest_us: int
+    lag_ms: float
+
+
+def run(full: bool, progress: Progress) -> list[Check]:
+    """One stall in the quick profile, three in the full one."""
+    rounds = 3 if full else 1
+    with ServerProcess() as server, Api(server.url) as api:
+        stalls = [_stall(server, api, f"stall-{n}", progress) for n in range(rounds)]
+        calls = _encoder_calls(server.url, server.videos, 120.0 if full else 40.0, progress)
+    return [_lost(stalls), _lag(stalls), calls]
+
+
+# ---------------------------------------------------------------- reasoning stands still
+
+
+@dataclass(frozen=True)
+class Stall:
+    """What happened to one stream meanwhile."""
+
+    lost: dict[str, float]
+    lag_s: float
+    heard: int
+    late_s: float
+    answered_after_s: float
+
+
+def _stall(server: ServerProcess, api: Api, name: str, progress: Progress) -> Stall:
+    seconds = 4
+    video = moving_video(server.videos / f"{name}.mp4", seconds, fps=15, seed=len(name))
+    api.add(name, {"push": True, "pace": "real"}, sample={"fps": SAMPLE_FPS})
+    with LivePush(api, name, units(video), seconds * 1_000_000) as camera:
+        progress("a camera starts")
+        until(lambda: api.stream(name)["frames"]["encoded"] >= 6, 60, "six frames encoded")
+        api.ask(name, "What do you see?", max_tokens=8)
+        progress(f"reasoning is stopped for {STALL_S:.0f} s")
+        stall = _while_stopped(server, api, name, camera)
+        if camera.error is not None:
+            raise RuntimeError(camera.error)
+    api.delete(name)
+    return stall
+
+
+def _while_stopped(server: ServerProcess, api: Api, name: str, camera: LivePush) -> Stall:
+    reasoning = server.stages()["reasoning"]
+    asked = threading.Thread(target=_ask_quietly, args=(server.url, name), daemon=True)
+    began_wall, before = time.time(), _moment(api, name)
+    reasoning.suspend()
+    lags: list[float] = []
+    try:
+        asked.start()
+        end = time.monotonic() + STALL_S
+        while time.monotonic() < end:
+            lags.append(_moment(api, name).lag_ms / 1000)
+            time.sleep(0.1)
+    finally:
+        reasoning.resume()
+    ended_wall, resumed = time.time(), time.monotonic()
+    after = until(lambda: _newer(api, name, before, STALL_S), 10, "the counters of the stalled seconds")
+    asked.join(60)
+    seen = [one for one in list(camera.seen) if began_wall <= one.time_s <= ended_wall]
+    lost = _losses(before, after) | {"missing in memory": _uncovered(api, name, before, after)}
+    answered_after_s = time.monotonic() - resumed
+    return Stall(lost, max([*lags, *_delays(seen)]), len(seen), camera.late_s, answered_after_s)
+
+
+def _losses(before: Moment, after: Moment) -> dict[str, float]:
+    """Frames that were dropped, were due but not sampled, or sampled but not encoded (the scene always moves)."""
+    span_s = (after.newest_us - before.newest_us) / 1e6
+    sampled, encoded = after.sampled - before.sampled, after.encoded - before.encoded
+    # The first and the last sample may lie on either side of the moments at which the counters were read.
+    due = int(span_s * SAMPLE_FPS) - 1
+    return {
+        "dropped": after.dropped - before.dropped,
+        "gaps": after.gaps - before.gaps,
+        "not sampled": max(0, due - sampled),
+        "not encoded": max(0, sampled - encoded - 1),
+    }
+
+
+def _uncovered(api: Api, name: str, before: Moment, after: Moment) -> int:
+    """Sampled frames of the stalled seconds that no committed event spans."""
+
+    def holes() -> int:
+        spans = [(_wall_us(event["start"]), _wall_us(event["end"])) for event in api.events(name)]
+        return uncovered_samples(spans, before.newest_us, after.newest_us - 1_000_000)
+
+    try:
+        until(lambda: holes() == 0, 15, "memory holds the stalled seconds", every_s=0.5)
+    except RuntimeError:
+        return holes()
+    return 0
+
+
+def uncovered_samples(spans: Sequence[tuple[int, int]], since_us: int, until_us: int) -> int:
+    """How many sampling steps of [since, until) lie farther than one step from every span."""
+    step = round(1e6 / SAMPLE_FPS)
+    moments = range(since_us, until_us, step)
+    return sum(not any(start - step <= moment <= end + step for start, end in spans) for moment in moments)
+
+
+def _delays(seen: Sequence[Seen]) -> list[float]:
+    """From the moment that a frame was due to be sent until the word that it was perceived."""
+    return [one.heard_s - one.time_s for one in seen]
+
+
+def _moment(api: Api, name: str) -> Moment:
+    stream = api.stream(name)
+    frames = stream["frames"]
+    gaps = stream["memory"]["gaps"]
+    return Moment(
+        sampled=frames["sampled"],
+        encoded=frames["encoded"],
+        dropped=frames["dropped"],
+        gaps=gaps if isinstance(gaps, int) else len(gaps),
+        newest_us=_wall_us(stream["last_frame"]),
+        lag_ms=float(stream["lag_ms"] or 0),
+    )
+
+
+def _wall_us(text: str) -> int:
+    return round(wall_s(text) * 1e6)
+
+
+def _newer(api: Api, name: str, before: Moment, seconds: float) -> Moment | None:
+    """The counters, once they speak of a moment `seconds` later."""
+    moment = _moment(api, name)
+    return moment if moment.newest_us >= before.newest_us + seconds * 1e6 else None
+
+
+def _ask_quietly(url: str, name: str) -> None:
+    """A question that waits while reasoning stands still; how it ends is not what is measured."""
+    try:
+        with Api(url) as api:
+            api.ask(name, "What do you see?", max_tokens=4)
+    except (Refused, httpx.HTTPError):
+        return
+
+
+def _lost(stalls: Sequence[Stall]) -> Check:
+    kinds = {kind: sum(stall.lost[kind] for stall in stalls) for kind in stalls[0].lost}
+    note = ", ".join(f"{kind} {count:.0f}" for kind, count in kinds.items())
+    return Check("stall.frames_lost", sum(kinds.values()), "frames", "<= 0", note=note)
+
+
+def _lag(stalls: Sequence[Stall]) -> Check:
+    worst = max(stall.lag_s for stall in stalls)
+    heard = min(stall.heard for stall in stalls)
+    if heard == 0:
+        return Check("stall.lag_s", None, "s", "<= 1", note="the server told of no frame during the stall")
+    late = max(stall.late_s for stall in stalls)
+    answered = max(stall.answered_after_s for stall in stalls)
+    sender = f"sender up to {late * 1000:.0f} ms late"
+    note = f"{heard} frames told of; {sender}; a waiting question ended {answered:.1f} s after"
+    return Check("stall.lag_s", worst, "s", "<= 1", note=note)
+
+
+# ---------------------------------------------------------------- asking costs no encoding
+
+
+def _encoder_calls(url: str, videos: Path, seconds: float, progress: Progress) -> Check:
+    video = moving_video(videos / "asked.mp4", seconds, fps=10, seed=3)
+    counts: dict[int, tuple[int, int, int]] = {}
+    for askers in (0, ASKERS):
+        progress(f"a file is watched while {askers} ask")
+        counts[askers] = _watch(url, video, askers)
+    (sampled, encoded, _), (sampled_asked, encoded_asked, answers) = counts[0], counts[ASKERS]
+    beyond = max(encoded - sampled, encoded_asked - sampled_asked, encoded_asked - encoded, 0)
+    note = (
+        f"{encoded} of {sampled} sampled with 0 asking, {encoded_asked} of {sampled_asked} with 8 ({answers} answers)"
+    )
+    if encoded == 0 or answers == 0:
+        return Check("stall.encoder_calls", None, "frames", "<= 0", note=f"nothing to compare: {note}")
+    return Check("stall.encoder_calls", beyond, "frames", "<= 0", note=note)
+
+
+def _watch(url: str, video: Path, askers: int) -> tuple[int, int, int]:
+    """Push the file as fast as it is taken; frames sampled and encoded, and questions answered meanwhile."""
+    name, over, answers = f"asked-{askers}", threading.Event(), [0] * askers
+    with Api(url) as api:
+        api.add(name, {"push": True, "pace": "fast"}, sample={"fps": SAMPLE_FPS})
+        threads = [threading.Thread(target=_keep_asking, args=(url, name, over, answers, n)) for n in range(askers)]
+        for thread in threads:
+            thread.start()
+        try:
+            with api.live(name) as live:
+                live.media(0, "h264")
+                for unit in units(video):
+                    live.send(0, unit.data, unit.pts_us)
+                live.ask("Is it over?", max_tokens=1, deadline_ms=120_000)
+                frames = _settled(api, name)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(60)
+        api.delete(name)
+    return frames["sampled"], frames["encoded"], sum(answers)
+
+
+def _settled(api: Api, name: str) -> dict[str, Any]:
+    """The counters once they no longer change: they are told at most once a second."""
+    frames: dict[str, Any] = api.stream(name)["frames"]
+
+    def same() -> bool:
+        nonlocal frames
+        time.sleep(1.5)
+        before, frames = frames, api.stream(name)["frames"]
+        return bool(before == frames)
+
+    until(same, 60, "the counters settle")
+    return frames
+
+
+def _keep_asking(url: str, name: str, over: threading.Event, answers: list[int], place: int) -> None:
+    with Api(url) as api:
+        while not over.is_set():
+            try:
+                api.ask(name, "What happened a moment ago?", max_tokens=4)
+                answers[place] += 1
+            except Refused:
+                over.wait(0.2)
