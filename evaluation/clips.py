@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -26,14 +27,21 @@ class Unit:
 
 def moving_picture(width: int, height: int, time_s: float, seed: int) -> Picture:
     """A coloured landscape that pans by a quarter of its width a second, with a block that runs across it."""
-    x = (np.arange(width) / width + 0.25 * time_s)[None, :]
-    y = (np.arange(height) / height)[:, None]
-    phases = (seed % 7, seed % 5 + 2, seed % 3 + 4)
-    waves = [np.sin(2 * np.pi * (2 + k) * x + phases[k] + 3 * y) * np.cos(5 * y + k) for k in range(3)]
-    picture = np.stack([127 + 100 * wave for wave in waves], axis=-1).astype(np.uint8)
+    at = round(width * 0.25 * time_s) % width
+    picture = _panorama(width, height, seed)[:, at : at + width].copy()
     left = int((0.37 * time_s % 1) * (width - width // 5))
     picture[height // 3 : height // 3 + height // 4, left : left + width // 5] = (255, 255 - 30 * (seed % 8), 40)
     return picture
+
+
+@lru_cache(maxsize=4)
+def _panorama(width: int, height: int, seed: int) -> Picture:
+    """The landscape twice side by side, so that every view of it is a slice."""
+    x = (np.arange(2 * width) / width)[None, :]
+    y = (np.arange(height) / height)[:, None]
+    phases = (seed % 7, seed % 5 + 2, seed % 3 + 4)
+    waves = [np.sin(2 * np.pi * (2 + k) * x + phases[k] + 3 * y) * np.cos(5 * y + k) for k in range(3)]
+    return np.stack([127 + 100 * wave for wave in waves], axis=-1).astype(np.uint8)
 
 
 def write_video(path: Path, pictures: Iterator[Picture], fps: int, crf: int = 23, gop_s: float = 1.0) -> Path:

@@ -157,6 +157,12 @@ _ALL = (
         ),
         limit_s=(900, 3600),
     ),
+    Bench(
+        "gpu",
+        "perception and answers with CUDA",
+        (Part("evaluation.gpu", (Owed("gpu.ingest_fps", "frames/s"), Owed("gpu.ttft_ms", "ms"))),),
+        needs_cuda=True,
+    ),
 )
 
 BENCHES: dict[str, Bench] = {bench.name: bench for bench in _ALL}
