@@ -6,7 +6,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-Sample = NDArray[np.int16]
+Plane = NDArray[np.int16]
+Sample = list[Plane]
 
 _GRID = (36, 64)
 """Luma points looked at: rows, columns."""
@@ -21,17 +22,17 @@ _LEAST = 24.0
 
 
 def sample_planes(frame: av.VideoFrame) -> Sample:
-    """A sparse copy of the frame's luma and chroma, flat; its length depends on the size and the pixel format alone.
+    """A sparse copy of the frame's planes; its shapes depend on the size and the pixel format alone.
 
-    Reads the decoder's planes in place: some 30 us at any size. A packed format gives its first plane.
+    Reads the decoder's planes in place. A packed format gives its one plane.
     """
-    return np.concatenate([_sample_plane(plane) for plane in frame.planes[:3]])
+    return [_sample_plane(plane) for plane in frame.planes[:3]]
 
 
-def _sample_plane(plane: av.video.plane.VideoPlane) -> Sample:
+def _sample_plane(plane: av.video.plane.VideoPlane) -> Plane:
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
     step_y, step_x = max(1, plane.height // _GRID[0]), max(1, plane.width // _GRID[1])
-    sample: Sample = rows[step_y // 2 :: step_y, step_x // 2 :: step_x].astype(np.int16).ravel()
+    sample: Plane = rows[step_y // 2 :: step_y, step_x // 2 :: step_x].astype(np.int16)
     return sample
 
 
@@ -52,7 +53,7 @@ class CutDetector:
         previous, self._previous = self._previous, sample
         if previous is None:
             return False
-        if previous.shape != sample.shape:
+        if [plane.shape for plane in previous] != [plane.shape for plane in sample]:
             self._moves.clear()
             return True
         return self._judge(_difference(previous, sample))
@@ -67,5 +68,6 @@ class CutDetector:
 
 
 def _difference(one: Sample, other: Sample) -> float:
-    """Mean difference of all points times two: chroma has half as many points as luma and counts twice as much."""
-    return 2.0 * float(np.abs(one - other).mean())
+    """Mean difference of the luma plane, plus twice that of each chroma plane, in levels of 256."""
+    luma, *chroma = (float(np.abs(a - b).mean()) for a, b in zip(one, other, strict=True))
+    return luma + 2.0 * sum(chroma)
