@@ -59,8 +59,8 @@ class CutDetector:
         return self._judge(_difference(previous, sample))
 
     def _judge(self, difference: float) -> bool:
-        usual = float(np.median(self._moves)) if self._moves else 0.0
-        if difference > max(_LEAST, _RATIO * (usual + _FLOOR)):
+        # The second frame of a shot only tells how much the shot moves: else a fast pan would be one cut after another.
+        if self._moves and difference > max(_LEAST, _RATIO * (float(np.median(self._moves)) + _FLOOR)):
             self._moves.clear()
             return True
         self._moves.append(difference)
