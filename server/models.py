@@ -1,0 +1,138 @@
+"""Model SPECs to folders, without torch: embedded or its stand-in, a folder, or a hub id in the local cache."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from server.config import Config, default_cache
+from server.errors import StartError
+
+ROOT = Path(__file__).resolve().parent.parent
+EMBEDDED = "embedded"
+OFF = "off"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+Kind = Literal["model", "encoder", "asr"]
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """The folder of a SPEC. standin: a random checkpoint made on the spot, whose words mean nothing."""
+
+    folder: Path
+    standin: bool
+
+
+@dataclass(frozen=True)
+class ResolvedModels:
+    """All checkpoints of a configuration."""
+
+    model: ResolvedModel
+    encoder: ResolvedModel
+    asr: ResolvedModel | None
+
+    @property
+    def standin(self) -> Path | None:
+        """The stand-in's folder if one of them is it."""
+        for one in (self.model, self.encoder):
+            if one.standin:
+                return one.folder.parent
+        return None
+
+
+def standin_folder(env: Mapping[str, str]) -> Path:
+    """Where the stand-in lies: named after its recipe, so that a changed recipe makes a new one."""
+    recipe = hashlib.sha256()
+    for file in sorted((ROOT / "reasoning").glob("standin*.py")):
+        recipe.update(file.read_bytes())
+    return default_cache(env) / f"standin-{recipe.hexdigest()[:12]}"
+
+
+def resolve_model(spec: str, kind: Kind = "model", env: Mapping[str, str] | None = None) -> ResolvedModel:
+    """The folder of a SPEC. Raises StartError model_not_found."""
+    env = os.environ if env is None else env
+    if spec == EMBEDDED:
+        return _embedded(kind, env)
+    if spec.startswith(("http://", "https://")):
+        raise StartError("model_not_found", f"remote engines are not supported yet: name a folder for {kind}")
+    folder = Path(spec).expanduser()
+    if folder.is_dir():
+        return ResolvedModel(folder.resolve(), standin=False)
+    if _HUB_ID.fullmatch(spec):
+        return ResolvedModel(_hub_snapshot(spec, env), standin=False)
+    raise StartError("model_not_found", f"there is no folder {spec}: name a folder with a checkpoint for {kind}")
+
+
+def _embedded(kind: Kind, env: Mapping[str, str]) -> ResolvedModel:
+    if kind == "asr":
+        raise StartError("model_not_found", "no speech recogniser is embedded: name a folder, or off")
+    shipped = ROOT / ("reasoning" if kind == "model" else "memory") / "embedded"
+    if (shipped / "model.safetensors").is_file():
+        return ResolvedModel(shipped, standin=False)
+    return ResolvedModel(standin_folder(env) / kind, standin=True)
+
+
+def _hub_snapshot(spec: str, env: Mapping[str, str]) -> Path:
+    home = Path(env.get("HF_HOME") or Path(env.get("HOME") or "~").expanduser() / ".cache/huggingface")
+    cache = Path(env.get("HF_HUB_CACHE") or env.get("HUGGINGFACE_HUB_CACHE") or home / "hub")
+    repository = cache / f"models--{spec.replace('/', '--')}"
+    try:
+        revision = (repository / "refs" / "main").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        revision = ""
+    snapshot = repository / "snapshots" / revision
+    if not revision or not snapshot.is_dir():
+        raise StartError(
+            "model_not_found", f"{spec} is neither a folder nor in the local Hugging Face cache: download it first"
+        )
+    return snapshot.resolve()
+
+
+def resolve_models(config: Config, env: Mapping[str, str]) -> ResolvedModels:
+    """Every SPEC of the configuration to its folder. Raises StartError model_not_found."""
+    return ResolvedModels(
+        model=resolve_model(config.model, "model", env),
+        encoder=resolve_model(config.encoder, "encoder", env),
+        asr=None if config.asr == OFF else resolve_model(config.asr, "asr", env),
+    )
+
+
+def check_models(models: ResolvedModels, trust_remote_code: bool) -> None:
+    """Look into every folder but the stand-in's. Raises StartError: see `check_checkpoint`."""
+    for kind, one in (("model", models.model), ("encoder", models.encoder), ("asr", models.asr)):
+        if one is not None and not one.standin:
+            check_checkpoint(one.folder, kind, trust_remote_code)
+
+
+def check_checkpoint(folder: Path, kind: str, trust_remote_code: bool) -> None:
+    """A checkpoint's files, without loading it.
+
+    Raises StartError model_not_found, model_unsafe_weights (pickle only) or model_remote_code (code not allowed).
+    """
+    if not (folder / "config.json").is_file():
+        raise StartError("model_not_found", f"{folder} has no config.json: name a folder with a checkpoint for {kind}")
+    if not any(folder.glob("*.safetensors")):
+        if any(True for pattern in _PICKLES for _ in folder.glob(pattern)):
+            raise StartError(
+                "model_unsafe_weights", f"{folder} has pickle weights only: convert the {kind} to safetensors"
+            )
+        raise StartError("model_not_found", f"{folder} has no *.safetensors: name a folder with weights for {kind}")
+    if not trust_remote_code and any(_wants_code(file) for file in folder.glob("*config.json")):
+        raise StartError(
+            "model_remote_code",
+            f"the {kind} in {folder} wants to run its own code: set security.trust_remote_code if you trust it",
+        )
+
+
+def _wants_code(file: Path) -> bool:
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        raise StartError("model_not_found", f"{file} is not JSON: the checkpoint is damaged") from None
+    return isinstance(content, dict) and bool(content.get("auto_map"))
