@@ -1,0 +1,79 @@
+"""One child process of a stage: started, watched by its pidfd, spoken to over its control channel, ended for certain."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+import psutil
+
+from server.ipc.channel import Channel, socket_pair
+from server.ipc.links import FDS_VARIABLE, PARENT_VARIABLE, Links
+from server.ipc.messages import StageName
+
+log = logging.getLogger(__name__)
+
+Command = Callable[[StageName], Sequence[str]]
+
+
+def worker_command(stage: StageName) -> Sequence[str]:
+    """The product's own children."""
+    return (sys.executable, "-m", "server.worker", stage)
+
+
+class StageProcess:
+    """A running child. Start it from the main thread: it dies with the thread that started it (PR_SET_PDEATHSIG)."""
+
+    def __init__(self, stage: StageName, links: Links, command: Command = worker_command) -> None:
+        self.stage = stage
+        parent_end, child_end = socket_pair()
+        fds = {"control": [child_end.fileno()], **links.stage_fds(stage)}
+        numbers = sorted({fd for group in fds.values() for fd in group})
+        environment = {**os.environ, FDS_VARIABLE: json.dumps(fds), PARENT_VARIABLE: str(os.getpid())}
+        # The child keeps the parent's process group, so that a kill of the group reaches it, and ignores Ctrl-C itself.
+        self._process = subprocess.Popen(
+            command(stage), pass_fds=numbers, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno()
+        )
+        child_end.close()
+        self.pidfd = os.pidfd_open(self._process.pid)
+        self.channel: Channel = links.control(stage, parent_end)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def rss_bytes(self) -> int:
+        """Resident memory; 0 once it is gone."""
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
+    def dump_stacks(self) -> None:
+        """Have the child write the stacks of its threads to the log."""
+        self._signal(signal.SIGUSR1)
+
+    def terminate(self) -> None:
+        """Ask it to go."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once; works on a stopped process too."""
+        self._signal(signal.SIGKILL)
+
+    def reap(self) -> int:
+        """Collect a child that has ended: its exit status (negative: the signal). Closes what the parent held of it."""
+        status = self._process.wait()
+        self.channel.close()
+        os.close(self.pidfd)
+        return status
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            signal.pidfd_send_signal(self.pidfd, number)
+        except ProcessLookupError:
+            log.debug("%s had ended before %s", self.stage, number.name)

@@ -1,0 +1,279 @@
+"""A queue of records in shared memory: one writer, several readers, no locks, safe against kill -9 of either end.
+
+A memfd holds a header page, one header for each slot, and the slots. A record takes as many consecutive slots as it
+needs and never wraps. Slot numbers grow for ever; slot `n` lies at `n % slots`. The writer
+
+1. claims: moves `claimed` past the record's slots and zeroes their generations,
+2. copies the record,
+3. publishes: sets the first slot's generation to its number plus one, then moves `published`.
+
+A reader copies a record and then looks again: if the generation is another, or `claimed` has come round to the record,
+what it copied is torn and it says `Overwritten`. A writer that dies between 1 and 3 leaves a claim that its successor
+takes back. Words are 8 bytes and aligned; x86-64 keeps the order of stores, which is what the protocol rests on.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from server.ipc.memory_file import create_memory_file, map_memory_file
+
+Buffer = bytes | bytearray | memoryview
+
+_MAGIC: Final = 0x31474E49524C4D4F
+_PAGE: Final = 4096
+_PAD: Final = 2**64 - 1
+"""Length of a filler record: from here to the end of the buffer nothing follows."""
+# Words of the header page.
+_W_MAGIC, _W_SLOTS, _W_SLOT_BYTES, _W_READERS, _W_CLAIMED, _W_PUBLISHED, _W_RECORDS = range(7)
+_W_CURSORS: Final = 16
+# Words of a slot's header.
+_GENERATION, _LENGTH, _ORDINAL, _SLOT_WORDS = range(4)
+
+
+@dataclass(frozen=True)
+class RingFiles:
+    """The descriptors of a ring, for children to inherit: the memory, and one eventfd for each reader."""
+
+    memory: int
+    events: tuple[int, ...]
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """All of them."""
+        return (self.memory, *self.events)
+
+
+@dataclass(frozen=True)
+class Overwritten:
+    """The reader was too slow: `records` were lost to it."""
+
+    records: int
+
+
+class RecordTooLarge(ValueError):
+    """A record is larger than the whole ring."""
+
+
+def create_ring(name: str, slots: int, slot_bytes: int, readers: int) -> RingFiles:
+    """Make a ring; the creator keeps the descriptors open and hands them to both ends."""
+    fd = create_memory_file(name, _data_offset(slots) + slots * slot_bytes)
+    words = memoryview(map_memory_file(fd)).cast("Q")
+    words[_W_SLOTS], words[_W_SLOT_BYTES], words[_W_READERS] = slots, slot_bytes, readers
+    words[_W_MAGIC] = _MAGIC
+    events = tuple(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(readers))
+    return RingFiles(fd, events)
+
+
+def _data_offset(slots: int) -> int:
+    headers = slots * _SLOT_WORDS * 8
+    return _PAGE + -(-headers // _PAGE) * _PAGE
+
+
+class _Ring:
+    """What both ends share: the mapping and where things lie in it."""
+
+    def __init__(self, memory: int) -> None:
+        self._bytes = memoryview(map_memory_file(memory))
+        self._words = self._bytes.cast("Q")
+        if self._words[_W_MAGIC] != _MAGIC:
+            raise ValueError("not a ring")
+        self.slots = self._words[_W_SLOTS]
+        self.slot_bytes = self._words[_W_SLOT_BYTES]
+        self.readers = self._words[_W_READERS]
+        self._data = _data_offset(self.slots)
+
+    @property
+    def max_record_bytes(self) -> int:
+        """The largest record that surely fits, wherever the last one ended."""
+        return self.slots // 2 * self.slot_bytes
+
+    def _header(self, number: int) -> int:
+        """Index of the first header word of slot `number`."""
+        return _PAGE // 8 + (number % self.slots) * _SLOT_WORDS
+
+    def _offset(self, number: int) -> int:
+        """Byte offset of slot `number`."""
+        return self._data + (number % self.slots) * self.slot_bytes
+
+    def _cursor(self, reader: int) -> int:
+        return _W_CURSORS + 2 * reader
+
+
+class RingWriter(_Ring):
+    """The one writer. A second one, after the first has died, goes on where it stopped."""
+
+    def __init__(self, files: RingFiles) -> None:
+        super().__init__(files.memory)
+        self._events = files.events
+        self._take_back_claim()
+
+    def _take_back_claim(self) -> None:
+        published, claimed = self._words[_W_PUBLISHED], self._words[_W_CLAIMED]
+        for number in range(published, claimed):
+            self._words[self._header(number) + _GENERATION] = 0
+        self._words[_W_CLAIMED] = published
+
+    def put(self, *parts: Buffer) -> int:
+        """Append a record, overwriting the oldest where there is no room; its slot number."""
+        number, span, length = self._place(parts)
+        self._write(number, span, length, parts)
+        return number
+
+    def try_put(self, *parts: Buffer, lossless: Sequence[int] = (0,)) -> int | None:
+        """Append a record unless it would overwrite what a reader in `lossless` has not read: then None."""
+        number, span, length = self._place(parts)
+        for reader in lossless:
+            if number + span - self._words[self._cursor(reader)] > self.slots:
+                return None
+        self._write(number, span, length, parts)
+        return number
+
+    def _place(self, parts: Sequence[Buffer]) -> tuple[int, int, int]:
+        """First slot, number of slots and length of the next record: it starts over where it would wrap."""
+        length = sum(len(part) if isinstance(part, bytes | bytearray) else part.nbytes for part in parts)
+        span = max(1, -(-length // self.slot_bytes))
+        if span > self.slots:
+            raise RecordTooLarge(f"a record of {length} bytes, in a ring of {self.slots * self.slot_bytes}")
+        number = self._words[_W_PUBLISHED]
+        left = self.slots - number % self.slots
+        return (number + left if span > left else number), span, length
+
+    def _write(self, number: int, span: int, length: int, parts: Sequence[Buffer]) -> None:
+        start = self._words[_W_PUBLISHED]
+        self._claim(start, number + span)
+        if number != start:
+            self._publish_slot(start, _PAD)
+        offset = self._offset(number)
+        for part in parts:
+            view = memoryview(part).cast("B")
+            self._bytes[offset : offset + view.nbytes] = view
+            offset += view.nbytes
+        self._publish_slot(number, length)
+        self._words[_W_RECORDS] += 1
+        self._words[_W_PUBLISHED] = number + span
+        for event in self._events:
+            os.eventfd_write(event, 1)
+
+    def _claim(self, start: int, end: int) -> None:
+        self._words[_W_CLAIMED] = end
+        for number in range(start, end):
+            self._words[self._header(number) + _GENERATION] = 0
+
+    def _publish_slot(self, number: int, length: int) -> None:
+        header = self._header(number)
+        self._words[header + _LENGTH] = length
+        self._words[header + _ORDINAL] = self._words[_W_RECORDS]
+        self._words[header + _GENERATION] = number + 1
+
+
+class RingReader(_Ring):
+    """One of the readers. Its place is kept in the ring, so that a successor goes on where it stopped."""
+
+    def __init__(self, files: RingFiles, reader: int) -> None:
+        super().__init__(files.memory)
+        if reader >= self.readers:
+            raise ValueError(f"a ring of {self.readers} readers has no reader {reader}")
+        self._event = files.events[reader] if files.events else -1
+        self._at = self._cursor(reader)
+
+    def fileno(self) -> int:
+        """An eventfd that is readable when there is something new; `clear_event` before reading."""
+        return self._event
+
+    def clear_event(self) -> None:
+        """Take the wake-up note."""
+        try:
+            os.eventfd_read(self._event)
+        except BlockingIOError:
+            return
+
+    def take(self) -> bytes | Overwritten | None:
+        """The next record, copied; `Overwritten` where some were missed; None where there is nothing new."""
+        while True:
+            number = self._words[self._at]
+            if number >= self._words[_W_PUBLISHED]:
+                return None
+            if self._generation(number) != number + 1:
+                return self._catch_up()
+            length = self._words[self._header(number) + _LENGTH]
+            if length == _PAD:
+                self._advance(number + self.slots - number % self.slots, 0)
+                continue
+            record = self._copy(number, length)
+            if not self._intact(number):
+                return self._catch_up()
+            self._advance(number + max(1, -(-length // self.slot_bytes)), 1)
+            return record
+
+    def view(self) -> memoryview | Overwritten | None:
+        """The next record in place, without a copy. Call `release` after use: it says whether it was still whole."""
+        number = self._words[self._at]
+        if number >= self._words[_W_PUBLISHED]:
+            return None
+        length = self._words[self._header(number) + _LENGTH]
+        if self._generation(number) == number + 1 and length == _PAD:
+            self._advance(number + self.slots - number % self.slots, 0)
+            return self.view()
+        if not self._intact(number):
+            return self._catch_up()
+        offset = self._offset(number)
+        return self._bytes[offset : offset + length]
+
+    def release(self) -> bool:
+        """Go past the record of `view`; False: it was overwritten while it was used."""
+        number = self._words[self._at]
+        length = self._words[self._header(number) + _LENGTH]
+        if not self._intact(number):
+            return False
+        self._advance(number + max(1, -(-length // self.slot_bytes)), 1)
+        return True
+
+    def take_at(self, number: int) -> bytes | None:
+        """The record that begins at slot `number`, going past all before it; None: it is not there any more."""
+        if self._generation(number) != number + 1:
+            return None
+        length = self._words[self._header(number) + _LENGTH]
+        record = self._copy(number, length)
+        if not self._intact(number):
+            return None
+        ordinal = self._words[self._header(number) + _ORDINAL]
+        self._words[self._at + 1] = ordinal + 1
+        self._words[self._at] = number + max(1, -(-length // self.slot_bytes))
+        return record
+
+    def skip_all(self) -> int:
+        """Go past everything there is; how many records that were."""
+        missed = self._words[_W_RECORDS] - self._words[self._at + 1]
+        self._words[self._at + 1] = self._words[_W_RECORDS]
+        self._words[self._at] = self._words[_W_PUBLISHED]
+        return max(0, missed)
+
+    def _copy(self, number: int, length: int) -> bytes:
+        # A torn header may carry any length: never read past the buffer.
+        offset = self._offset(number)
+        return bytes(self._bytes[offset : min(offset + length, self._bytes.nbytes)])
+
+    def _generation(self, number: int) -> int:
+        return self._words[self._header(number) + _GENERATION]
+
+    def _intact(self, number: int) -> bool:
+        return self._generation(number) == number + 1 and self._words[_W_CLAIMED] - number <= self.slots
+
+    def _advance(self, number: int, records: int) -> None:
+        self._words[self._at + 1] += records
+        self._words[self._at] = number
+
+    def _catch_up(self) -> Overwritten:
+        """Move to the oldest whole record. Some slots of slack keep the writer from lapping it again at once."""
+        slack = max(1, self.slots // 8)
+        oldest = max(self._words[self._at], self._words[_W_CLAIMED] - self.slots + slack)
+        expected = self._words[self._at + 1]
+        published = self._words[_W_PUBLISHED]
+        while oldest < published and self._generation(oldest) != oldest + 1:
+            oldest += 1
+        ordinal = self._words[self._header(oldest) + _ORDINAL] if oldest < published else self._words[_W_RECORDS]
+        self._words[self._at + 1] = ordinal
+        self._words[self._at] = oldest
+        return Overwritten(max(0, ordinal - expected))
