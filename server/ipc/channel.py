@@ -117,7 +117,11 @@ class Channel:
         except ChannelClosed:
             return
         finally:
-            self._spill_in.skip_all()
+            self.discard_spills()
+
+    def discard_spills(self) -> None:
+        """Throw away the large messages that a predecessor of this process has not read."""
+        self._spill_in.skip_all()
 
     def wait(self, timeout_s: float) -> bool:
         """Block until something comes; for a child that has nothing else to listen to. False: nothing came."""

@@ -1,4 +1,4 @@
-"""One child process of a stage: started, watched by its pidfd, spoken to over its control channel, ended for certain."""
+"""One child process of a stage: started, watched by its pidfd, spoken to over its control channel, surely ended."""
 
 import json
 import logging
