@@ -62,7 +62,7 @@ class PeerLink:
 
     def offer(self, message: Any) -> bool:
         """Take what is for the peer."""
-        if not isinstance(message, self._kinds):
+        if not isinstance(message, self._kinds) or not isinstance(message, msgspec.Struct):
             return False
         self._channel.send(message)
         return True

@@ -121,9 +121,11 @@ class StageLoop:
         self._beat()
 
     def _patience(self) -> float:
-        if self._control.wants_write or any(outlet.waiting for outlet in self._outlets):
-            return _BLOCKED_S if any(outlet.blocked for outlet in self._outlets) else 0.0
-        return 0.0 if self._stage.has_work() else _IDLE_S
+        blocked = any(outlet.blocked for outlet in self._outlets)
+        if self._stage.has_work() and not blocked:
+            return 0.0
+        waiting = self._control.wants_write or any(outlet.waiting for outlet in self._outlets)
+        return _BLOCKED_S if waiting else _IDLE_S
 
     def _take(self, message: Any) -> None:
         if isinstance(message, Drain):

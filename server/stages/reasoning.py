@@ -1,0 +1,18 @@
+"""Reasoning's process: the window slab and the channel to memory, tied to its stage."""
+
+from memory.messages import Context, Recall
+from reasoning.build import build_stage
+from reasoning.config import ReasoningConfig
+from server.ipc.channel import Channel
+from server.ipc.inlets import PeerLink
+from server.ipc.links import Inherited
+from server.ipc.runtime import StageLoop
+from server.ipc.slab import SlabReader
+from server.stages.clock import monotonic_us
+
+
+def build_loop(config: ReasoningConfig, inherited: Inherited, control: Channel) -> StageLoop:
+    """Load the stage and tie its ends. Raises StartRefused."""
+    stage = build_stage(config, SlabReader(inherited.fd("slab")), monotonic_us)
+    memory = PeerLink(inherited.peer(Context), kinds=(Recall,))
+    return StageLoop(stage, control, inlets=[memory], outlets=[memory])

@@ -1,0 +1,69 @@
+"""A child process: `python -m server.worker STAGE`. Finds its queues in what it inherited, loads its stage, loops."""
+
+import importlib
+import logging
+import sys
+from typing import Any, Final, cast
+
+import msgspec
+
+from perception.errors import StartRefused
+from perception.messages import Fault
+from server.ipc.channel import Channel, ChannelClosed
+from server.ipc.links import Inherited
+from server.ipc.messages import CONFIGS, STAGES, StageName, Start, StartFailed
+from server.ipc.runtime import StageLoop, prepare_process
+from server.logs import setup_logging
+
+log = logging.getLogger(__name__)
+
+_START_PATIENCE_S: Final = 30.0
+
+
+def main() -> int:
+    """Run the stage that the command line names; the exit status."""
+    stage = cast(StageName, sys.argv[1])
+    if stage not in STAGES:
+        return 2
+    inherited = Inherited(stage)
+    prepare_process(inherited.parent)
+    control = inherited.control()
+    try:
+        return _serve(stage, inherited, control)
+    except ChannelClosed:
+        return 1
+    except Exception:
+        # The one place where this process ends by an error: the supervisor starts another.
+        log.exception("%s ends by an error", stage)
+        return 1
+
+
+def _serve(stage: StageName, inherited: Inherited, control: Channel) -> int:
+    start = _await_start(control)
+    setup_logging(json_lines=start.log_json, level=start.log_level, secrets=start.secrets)
+    config = msgspec.msgpack.decode(start.config, type=CONFIGS[stage])
+    try:
+        loop = _build(stage, config, inherited, control)
+    except StartRefused as refused:
+        control.send(StartFailed(Fault(refused.code, refused.message)))
+        return 2
+    loop.run()
+    return 0
+
+
+def _build(stage: StageName, config: Any, inherited: Inherited, control: Channel) -> StageLoop:
+    """Import the stage's own wiring: a process loads only the libraries of its stage."""
+    module = importlib.import_module(f"server.stages.{stage}")
+    return cast(StageLoop, module.build_loop(config, inherited, control))
+
+
+def _await_start(control: Channel) -> Start:
+    while control.wait(_START_PATIENCE_S):
+        for message in control.receive():
+            if isinstance(message, Start):
+                return message
+    raise ChannelClosed("no start message came")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
