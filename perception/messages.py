@@ -134,9 +134,7 @@ class Barrier(Message, frozen=True):
     barrier: int
 
 
-PerceptionInput = (
-    OpenStream | CloseStream | SetSampling | WipeWindow | Packet | SessionStarted | SessionEnded | Barrier
-)
+PerceptionInput = OpenStream | CloseStream | SetSampling | WipeWindow | Packet | SessionStarted | SessionEnded | Barrier
 
 # ---------------------------------------------------------------- perception -> memory and server (percept ring)
 

@@ -13,7 +13,7 @@ from server.ipc.channel import Channel, ChannelClosed
 from server.ipc.links import Inherited
 from server.ipc.messages import CONFIGS, STAGES, StageName, Start, StartFailed
 from server.ipc.runtime import StageLoop, prepare_process
-from server.logs import setup_logging
+from server.logs import redactor, set_up
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ def main() -> int:
 
 def _serve(stage: StageName, inherited: Inherited, control: Channel) -> int:
     start = _await_start(control)
-    setup_logging(json_lines=start.log_json, level=start.log_level, secrets=start.secrets)
+    redactor.add(start.secrets)
+    set_up("json" if start.log_json else "text", start.log_level)
     config = msgspec.msgpack.decode(start.config, type=CONFIGS[stage])
     try:
         loop = _build(stage, config, inherited, control)

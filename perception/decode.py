@@ -1,0 +1,188 @@
+"""Decoders of one stream's tracks: packets in; pictures with their stamps, or 16 kHz mono sound, out."""
+
+import io
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final, cast
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
+
+from perception.messages import Fault, Packet
+
+SAMPLE_RATE: Final = 16_000
+_MICROSECOND: Final = Fraction(1, 1_000_000)
+_PICTURES: Final = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
+_FFMPEG_NAMES: Final = {"h265": "hevc", "opus": "libopus"}
+_PARAMETER_SETS: Final = {"h264": (31, 0, 7), "hevc": (63, 1, 33)}
+"""Mask, shift and type of the NAL unit that carries the sequence parameters, in Annex B."""
+
+Samples = NDArray[np.float32]
+
+
+class Undecodable(Exception):
+    """A track that cannot be decoded at all; `fault` says why."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.code)
+        self.fault = fault
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded frame. pts_us: on the source's clock. rgb: where the source was an RGB image, its pixels."""
+
+    frame: av.VideoFrame
+    pts_us: int | None
+    rgb: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Mono samples at 16 kHz, the first of them at `pts_us`."""
+
+    samples: Samples
+    pts_us: int | None
+
+
+class PictureDecoder:
+    """JPEG, PNG and WebP, one image a packet."""
+
+    def __init__(self, codec: str, max_pixels: int) -> None:
+        self._format = _PICTURES[codec]
+        self._max_pixels = max_pixels
+
+    def decode(self, packet: Packet) -> Iterator[Picture]:
+        """The image, upright. Raises Undecodable where it is too large, ValueError where it is broken."""
+        try:
+            with (
+                warnings.catch_warnings(action="ignore"),
+                Pillow.open(io.BytesIO(packet.data), formats=[self._format]) as image,
+            ):
+                if image.width * image.height > self._max_pixels:
+                    raise Undecodable(Fault("image_too_large", f"send images of at most {self._max_pixels} pixels"))
+                rgb = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        except (UnidentifiedImageError, OSError, SyntaxError, Pillow.DecompressionBombError) as error:
+            raise ValueError("a broken image") from error
+        yield Picture(av.VideoFrame.from_ndarray(rgb, format="rgb24"), packet.pts_us, rgb)
+
+    def flush(self) -> Iterator[Picture]:
+        """Nothing is held back."""
+        yield from ()
+
+
+class VideoDecoder:
+    """Any codec that FFmpeg decodes. threads: `AUTO` is fastest, `SLICE` holds no frame back."""
+
+    def __init__(self, codec: str, extradata: bytes, max_pixels: int, threads: str) -> None:
+        self._name = _FFMPEG_NAMES.get(codec, codec)
+        try:
+            context = av.CodecContext.create(self._name, "r")
+        except av.error.FFmpegError as error:
+            raise Undecodable(Fault("codec_not_supported", f"the codec {codec} cannot be decoded here")) from error
+        if not isinstance(context, av.VideoCodecContext):
+            raise Undecodable(Fault("codec_not_supported", f"{codec} is no video codec"))
+        # Looked at by the decoder before it allocates: a small packet may claim a picture of gigabytes.
+        context.options = {"max_pixels": str(max_pixels)}
+        context.thread_type = threads
+        if extradata:
+            context.extradata = extradata
+        self._context: Any = context
+        self._started = bool(extradata) or self._name not in _PARAMETER_SETS
+        self.dropped = 0
+
+    def decode(self, packet: Packet) -> Iterator[Picture]:
+        """The frames that are complete now, in presentation order. Raises ValueError where the packet is broken."""
+        if not self._started:
+            self._started = _has_parameters(packet.data, self._name)
+            if not self._started:
+                self.dropped += 1
+                return
+        unit = av.Packet(packet.data)
+        unit.time_base = _MICROSECOND
+        unit.pts = unit.dts = packet.pts_us
+        if packet.pts_us is None:
+            unit.pts = unit.dts = None
+        yield from self._decode(unit)
+
+    def flush(self) -> Iterator[Picture]:
+        """What the decoder still holds."""
+        yield from self._decode(None)
+
+    def _decode(self, unit: "av.Packet[Any] | None") -> Iterator[Picture]:
+        try:
+            for frame in self._context.decode(unit):
+                yield Picture(frame, None if frame.pts is None else int(frame.pts))
+        except av.error.FFmpegError as error:
+            raise ValueError("a broken packet") from error
+
+
+class SoundDecoder:
+    """Any audio codec to 16 kHz mono float32."""
+
+    def __init__(self, packet: Packet) -> None:
+        name = _FFMPEG_NAMES.get(packet.codec, packet.codec)
+        try:
+            context = av.CodecContext.create(name, "r")
+        except av.error.FFmpegError as error:
+            raise Undecodable(
+                Fault("codec_not_supported", f"the codec {packet.codec} cannot be decoded here")
+            ) from error
+        if not isinstance(context, av.AudioCodecContext):
+            raise Undecodable(Fault("codec_not_supported", f"{packet.codec} is no audio codec"))
+        if packet.extradata:
+            context.extradata = packet.extradata
+        if packet.rate:
+            context.sample_rate = packet.rate
+        if packet.channels:
+            context.layout = (
+                "mono" if packet.channels == 1 else f"{packet.channels}c" if packet.channels > 2 else "stereo"
+            )
+        self._context = context
+        self._resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+
+    def decode(self, packet: Packet) -> Iterator[Sound]:
+        """Samples of this packet. Raises ValueError where it is broken."""
+        unit = av.Packet(packet.data)
+        unit.time_base = _MICROSECOND
+        unit.pts = packet.pts_us
+        try:
+            for frame in self._context.decode(unit):
+                pts_us = None if frame.pts is None else int(frame.pts)
+                frame.pts = None
+                for resampled in self._resampler.resample(frame):
+                    samples = cast(Samples, resampled.to_ndarray().reshape(-1).astype(np.float32, copy=False))
+                    yield Sound(samples, pts_us)
+                    pts_us = None if pts_us is None else pts_us + samples.size * 1_000_000 // SAMPLE_RATE
+        except av.error.FFmpegError as error:
+            raise ValueError("a broken packet") from error
+
+
+def is_picture(codec: str) -> bool:
+    """Whether each packet is an image of its own."""
+    return codec in _PICTURES
+
+
+def is_sound(codec: str) -> bool:
+    """Whether this codec carries sound."""
+    try:
+        return av.codec.Codec(_FFMPEG_NAMES.get(codec, codec), "r").type == "audio"
+    except (av.error.FFmpegError, ValueError):
+        return False
+
+
+def _has_parameters(data: bytes, name: str) -> bool:
+    """Whether an Annex B access unit carries sequence parameters (ISO/IEC 14496-10 and 23008-2, 7.4.1)."""
+    mask, shift, wanted = _PARAMETER_SETS[name]
+    position = data.find(b"\x00\x00\x01")
+    while position != -1 and position + 3 < len(data):
+        if (data[position + 3] >> shift) & mask == wanted:
+            return True
+        position = data.find(b"\x00\x00\x01", position + 3)
+    return False
