@@ -11,9 +11,9 @@ RESYNC_US: Final = 5_000_000
 class MediaClock:
     """Maps presentation times to media time, one session (connection) after the other.
 
-    file: media time is the file's own time; its reader stamps from the file's beginning. live: the first packet of a session is anchored at its
-    arrival, later ones follow their stamps, unless these jump, wrap or go back by more than RESYNC_US against the
-    arrivals. fast: a session's first packet comes right after what there is already.
+    file: media time is the file's own time; its reader stamps from the beginning. live: the first packet of a session
+    is anchored at its arrival, later ones follow their stamps, unless these jump, wrap or go back by more than
+    RESYNC_US against the arrivals. fast: a session's first packet comes right after what there is already.
     """
 
     def __init__(self, kind: ClockKind, start_wall_us: int, resume_us: int) -> None:

@@ -19,7 +19,7 @@ from perception.messages import Fault, Packet
 SAMPLE_RATE: Final = 16_000
 _MICROSECOND: Final = Fraction(1, 1_000_000)
 _PICTURES: Final = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
-_FFMPEG_NAMES: Final = {"h265": "hevc", "opus": "libopus"}
+_FFMPEG_NAMES: Final = {"h265": "hevc"}
 _PARAMETER_SETS: Final = {"h264": (31, 0, 7), "hevc": (63, 1, 33)}
 """Mask, shift and type of the NAL unit that carries the sequence parameters, in Annex B."""
 

@@ -83,7 +83,7 @@ class WipeWindow(Message, frozen=True):
     until_us: int
 
 
-# ---------------------------------------------------------------- server -> perception (media ring), and sources -> stage
+# ---------------------------------------------------------------- server (media ring) and sources -> perception
 
 
 class Packet(Message, frozen=True):
@@ -118,7 +118,7 @@ class SessionStarted(Message, frozen=True):
 
 
 class SessionEnded(Message, frozen=True):
-    """The sender or camera went away. `final`: nothing more will come (end of a file, or `fault` that is not retried)."""
+    """The sender or camera went away. `final`: nothing more will come (a file's end, or a `fault` not retried)."""
 
     stream: str
     session: int

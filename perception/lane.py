@@ -1,0 +1,328 @@
+"""One stream's way through perception: packets in; samples to encode and records that need no encoder out, in order."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from perception.clock import MediaClock
+from perception.config import SampleConfig, SoundConfig
+from perception.cuts import CutDetector
+from perception.decode import (
+    Picture,
+    PictureDecoder,
+    Sound,
+    SoundDecoder,
+    Undecodable,
+    VideoDecoder,
+    is_picture,
+    is_sound,
+)
+from perception.encoders import Image
+from perception.evidence import EvidenceMaker
+from perception.messages import (
+    Barrier,
+    Fault,
+    FileSource,
+    Gap,
+    OpenStream,
+    Packet,
+    RtspSource,
+    SessionEnded,
+    SessionStarted,
+    Speech,
+    State,
+    StreamEnded,
+    Unchanged,
+)
+from perception.sample import ChangeDetector, SampleClock, Signature, Signer
+from perception.sound import SpeechDetector, SpokenSpan
+
+FROZEN_US: Final = 10_000_000
+"""The same picture to the last bit for so long: the camera has frozen."""
+QUEUE_PACKETS: Final = 600
+"""A live stream's packets that may wait to be decoded: twenty seconds of a usual camera."""
+ROOM_PACKETS: Final = 64
+"""A file's or fast sender's packets that may wait."""
+_GAP_LEAST_US: Final = 1_000_000
+"""A break shorter than this between two sessions is no gap."""
+
+Transcribe = Callable[[SpokenSpan], str]
+Input = Packet | SessionStarted | SessionEnded | Barrier
+Record = Unchanged | Speech | Gap | StreamEnded | Barrier
+
+
+@dataclass
+class Sample:
+    """A frame that is to be encoded. cut: a shot began with it or since the sample before, at `cut_us`."""
+
+    media_us: int
+    arrival_us: int
+    pixels: Image
+    cut: bool
+    cut_us: int
+
+
+Item = Sample | Record
+
+
+@dataclass
+class Counters:
+    """What happened to the stream's frames."""
+
+    received: int = 0
+    sampled: int = 0
+    encoded: int = 0
+    dropped: int = 0
+
+
+@dataclass
+class LaneState:
+    """What the outside sees of a stream."""
+
+    state: State = "connecting"
+    fault: Fault | None = None
+    codec: str | None = None
+    width: int = 0
+    height: int = 0
+    last_media_us: int = -1
+    last_arrival_us: int = -1
+    counters: Counters = field(default_factory=Counters)
+
+
+class Lane:
+    """Decodes and samples one stream. `take` queues, `advance` works; what it yields is in the order of media time."""
+
+    def __init__(
+        self, opened: OpenStream, sample: SampleConfig, sound: SoundConfig, transcribe: Transcribe | None
+    ) -> None:
+        source = opened.source
+        self.stream, self.lane = opened.stream, opened.lane
+        self.live = isinstance(source, RtspSource) or (not isinstance(source, FileSource) and source.pace == "real")
+        self._file = isinstance(source, FileSource)
+        kind = "file" if self._file else "live" if self.live else "fast"
+        self._clock = MediaClock(kind, opened.start_wall_us, opened.resume_us)  # type: ignore[arg-type]
+        self._resumed = opened.resume_us > 0
+        self._config, self._sound_config, self._transcribe = sample, sound, transcribe
+        self.out = LaneState()
+        self._queue: deque[Input] = deque()
+        self._videos: dict[int, VideoDecoder | PictureDecoder] = {}
+        self._sounds: dict[int, SoundDecoder] = {}
+        self._refused: set[int] = set()
+        self._signer, self._changes = Signer(), ChangeDetector(sample.change)
+        self._cuts = CutDetector()
+        self._speech: SpeechDetector | None = None
+        self._evidence = EvidenceMaker(sample.keyframe_px, sample.jpeg_quality)
+        self._due = SampleClock(opened.sample_fps)
+        self._cut_us: int | None = None
+        self._session_open = False
+        self._still_since_us: int | None = None
+        self._skipping_to_keyframe = False
+        self._wiped: list[tuple[int, int, int]] = []
+
+    # ------------------------------------------------------------ in
+
+    def take(self, message: Input) -> list[Record]:
+        """Queue a message. A live stream that is too far behind loses its oldest packets: the gap comes back."""
+        self._queue.append(message)
+        if not self.live or len(self._queue) <= QUEUE_PACKETS:
+            return []
+        kept = [one for one in self._queue if not isinstance(one, Packet)]
+        lost = len(self._queue) - len(kept)
+        self._queue = deque(kept)
+        self._skipping_to_keyframe = True
+        self.out.counters.dropped += lost
+        last = max(0, self.out.last_media_us)
+        return [Gap(self.stream, last, last + 1, "overload")]
+
+    def set_fps(self, fps: float) -> None:
+        """Sample at another rate from now on."""
+        self._due.fps = fps
+
+    def wipe(self, since_us: int, until_us: int, now_us: int) -> None:
+        """Forget a range: frames of it that arrived before now and are still on their way are dropped."""
+        self._wiped.append((since_us, until_us, now_us))
+        self._changes.reset()
+
+    @property
+    def room(self) -> bool:
+        """Whether a source that can wait should send more."""
+        return len(self._queue) < ROOM_PACKETS
+
+    @property
+    def busy(self) -> bool:
+        """Whether something waits to be decoded."""
+        return bool(self._queue)
+
+    @property
+    def evidence(self) -> EvidenceMaker:
+        """Compresses this stream's frames."""
+        return self._evidence
+
+    # ------------------------------------------------------------ work
+
+    def advance(self, packets: int) -> list[Item]:
+        """Work on up to so many messages."""
+        items: list[Item] = []
+        for _ in range(min(packets, len(self._queue))):
+            items.extend(self._handle(self._queue.popleft()))
+        return self._within_budget(items) if self.live else items
+
+    def _within_budget(self, items: list[Item]) -> list[Item]:
+        """Of several samples that have piled up, a live stream encodes the newest; a cut among them is kept in mind."""
+        samples = [item for item in items if isinstance(item, Sample)]
+        if len(samples) <= 1 or len(self._queue) < ROOM_PACKETS:
+            return items
+        newest = samples[-1]
+        cuts = [sample.cut_us for sample in samples if sample.cut]
+        if cuts:
+            newest.cut, newest.cut_us = True, cuts[0]
+        self.out.counters.dropped += len(samples) - 1
+        return [item for item in items if not isinstance(item, Sample) or item is newest]
+
+    def _handle(self, message: Input) -> Iterator[Item]:
+        match message:
+            case Barrier():
+                yield message
+            case SessionStarted():
+                self._begin_session()
+            case SessionEnded():
+                yield from self._end_session(message)
+            case Packet():
+                yield from self._decode(message)
+
+    def _begin_session(self) -> None:
+        self._clock.begin_session()
+        self._videos.clear()
+        self._sounds.clear()
+        self._refused.clear()
+        self._session_open = True
+
+    def _end_session(self, message: SessionEnded) -> Iterator[Item]:
+        for decoder in self._videos.values():
+            yield from self._pictures(decoder.flush(), message.arrival_us, 0)
+        yield from self._spans(self._speech.flush() if self._speech is not None else [])
+        self._session_open = False
+        self._videos.clear()
+        self._changes.reset()
+        self.out.fault = message.fault
+        if message.final:
+            self.out.state = "ended" if message.fault is None else "failed"
+        else:
+            self.out.state = "offline"
+        yield StreamEnded(self.stream, max(0, self.out.last_media_us), message.final)
+
+    def _decode(self, packet: Packet) -> Iterator[Item]:
+        if packet.track in self._refused:
+            return
+        try:
+            if packet.track in self._sounds or (packet.track not in self._videos and is_sound(packet.codec)):
+                yield from self._hear(packet)
+            else:
+                yield from self._see(packet)
+        except Undecodable as error:
+            self._refused.add(packet.track)
+            self.out.fault = error.fault
+        except ValueError:
+            self.out.counters.dropped += 1
+
+    # ------------------------------------------------------------ pictures
+
+    def _see(self, packet: Packet) -> Iterator[Item]:
+        if self._skipping_to_keyframe and not (packet.keyframe or is_picture(packet.codec)):
+            self.out.counters.dropped += 1
+            return
+        self._skipping_to_keyframe = False
+        decoder = self._videos.get(packet.track)
+        if decoder is None:
+            decoder = self._videos[packet.track] = self._open_video(packet)
+            self.out.codec = packet.codec
+        yield from self._pictures(decoder.decode(packet), packet.arrival_us, packet.arrival_wall_us)
+
+    def _open_video(self, packet: Packet) -> VideoDecoder | PictureDecoder:
+        if is_picture(packet.codec):
+            return PictureDecoder(packet.codec, self._config.max_pixels)
+        # Frame threads hold back one frame each: good for a file, but a live frame should be seen when it comes.
+        threads = "AUTO" if self._file else "SLICE"
+        return VideoDecoder(packet.codec, packet.extradata, self._config.max_pixels, threads)
+
+    def _pictures(self, pictures: Iterator[Picture], arrival_us: int, arrival_wall_us: int) -> Iterator[Item]:
+        for picture in pictures:
+            self.out.counters.received += 1
+            if self._file and picture.pts_us is not None and picture.pts_us <= self._clock.last_us:
+                continue
+            before_us = self._clock.last_us
+            media_us = self._clock.media_us(picture.pts_us, arrival_wall_us)
+            yield from self._gap(before_us, media_us)
+            if self._is_wiped(media_us, arrival_us):
+                continue
+            self._note(picture, media_us, arrival_us)
+            yield from self._consider(picture, media_us, arrival_us)
+
+    def _gap(self, before_us: int, media_us: int) -> Iterator[Gap]:
+        """Where a session begins after another, the time between them is not covered."""
+        if self._session_open and self.out.state in ("live", "frozen"):
+            return
+        known = self.out.last_media_us >= 0 or self._resumed
+        if known and media_us - before_us > _GAP_LEAST_US and not self._file:
+            reason = "offline" if self.out.last_media_us >= 0 else "restart"
+            yield Gap(self.stream, before_us, media_us, reason)
+
+    def _note(self, picture: Picture, media_us: int, arrival_us: int) -> None:
+        out = self.out
+        out.last_media_us, out.last_arrival_us = media_us, arrival_us
+        out.width, out.height = picture.frame.width, picture.frame.height
+        if out.state not in ("live", "frozen"):
+            out.state, out.fault = "live", None
+
+    def _consider(self, picture: Picture, media_us: int, arrival_us: int) -> Iterator[Item]:
+        """Sample, if it is time or a shot begins; encode, if there is something new."""
+        if self._cuts.is_cut(picture.frame):
+            self._cut_us = media_us if self._cut_us is None else self._cut_us
+        if not self._due.due(media_us) and self._cut_us is None:
+            return
+        self.out.counters.sampled += 1
+        signature = self._signer.sign(picture.frame)
+        self._watch_stillness(signature, arrival_us)
+        if not self._changes.changed(signature) and self._cut_us is None:
+            yield Unchanged(self.stream, media_us, arrival_us)
+            return
+        self._changes.encoded(signature)
+        cut_us, self._cut_us = self._cut_us, None
+        yield Sample(media_us, arrival_us, self._evidence.pixels(picture), cut_us is not None, cut_us or 0)
+
+    def _watch_stillness(self, signature: Signature, arrival_us: int) -> None:
+        if not self._changes.still(signature):
+            self._still_since_us = None
+            self.out.state = "live"
+        elif self._still_since_us is None:
+            self._still_since_us = arrival_us
+        elif self.live and arrival_us - self._still_since_us >= FROZEN_US:
+            self.out.state = "frozen"
+
+    def _is_wiped(self, media_us: int, arrival_us: int) -> bool:
+        return any(since <= media_us < until and arrival_us <= at for since, until, at in self._wiped)
+
+    # ------------------------------------------------------------ sound
+
+    def _hear(self, packet: Packet) -> Iterator[Item]:
+        if not self._sound_config.enabled:
+            return
+        decoder = self._sounds.get(packet.track)
+        if decoder is None:
+            decoder = self._sounds[packet.track] = SoundDecoder(packet)
+        if self._speech is None:
+            self._speech = SpeechDetector(self._sound_config)
+        for sound in decoder.decode(packet):
+            yield from self._spans(self._speech.feed(sound.samples, self._sound_time(sound, packet)))
+
+    def _sound_time(self, sound: Sound, packet: Packet) -> int:
+        pts_us = packet.pts_us if sound.pts_us is None else sound.pts_us
+        if pts_us is None:
+            return max(0, self.out.last_media_us)
+        return self._clock.peek_us(pts_us, packet.arrival_wall_us)
+
+    def _spans(self, spans: list[SpokenSpan]) -> Iterator[Speech]:
+        for span in spans:
+            text = self._transcribe(span) if self._transcribe is not None else None
+            yield Speech(self.stream, span.start_us, span.end_us, text)

@@ -1,0 +1,17 @@
+"""From a stream's declaration to the object that reads it."""
+
+from perception.messages import FileSource, OpenStream, PushSource, RtspSource
+from perception.sources.base import Reader
+from perception.sources.file import FileReader
+from perception.sources.rtsp import RtspReader
+
+
+def open_reader(opened: OpenStream) -> Reader | None:
+    """The reader of a stream's source; None where its media is pushed."""
+    match opened.source:
+        case FileSource(path, pace):
+            return FileReader(opened, path, pace)
+        case RtspSource(url):
+            return RtspReader(opened, url)
+        case PushSource():
+            return None

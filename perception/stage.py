@@ -1,0 +1,189 @@
+"""The perception stage: control messages and media in; percepts, window entries and stream states out."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from perception.config import PerceptionConfig
+from perception.encoders import ImageEncoder, VisionHalf
+from perception.lane import Item, Lane, Sample, Transcribe
+from perception.messages import (
+    Barrier,
+    CloseStream,
+    OpenStream,
+    Packet,
+    Percept,
+    PerceptionInput,
+    PerceptionOutput,
+    SessionEnded,
+    SessionStarted,
+    SetSampling,
+    StreamClosed,
+    StreamEnded,
+    StreamStatus,
+    Unchanged,
+    WindowWiped,
+    WipeWindow,
+)
+from perception.window import VisualTokens, WindowFrame, WindowSink
+
+Clock = Callable[[], int]
+
+_PACKETS_A_STEP: Final = 32
+"""Messages of one stream that a step works on: some 60 ms of decoding at 720p."""
+_STATUS_US: Final = 1_000_000
+
+
+class _Rate:
+    """Frames a second since the last look."""
+
+    def __init__(self) -> None:
+        self._count, self._at_us, self._rate = 0, 0, 0.0
+
+    def look(self, count: int, now_us: int) -> float:
+        if now_us - self._at_us >= _STATUS_US:
+            elapsed = (now_us - self._at_us) / 1e6
+            self._rate = (count - self._count) / elapsed if self._at_us else 0.0
+            self._count, self._at_us = count, now_us
+        return round(self._rate, 2)
+
+
+class _Watched:
+    """A stream with what is needed to report on it."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.received, self.sampled = _Rate(), _Rate()
+        self.told: tuple[object, ...] = ()
+        self.told_at_us = 0
+
+
+class PerceptionStage:
+    """Decodes every stream a little in turn, encodes what was sampled in one batch across streams, hands it on.
+
+    encoder: vectors for recall. vision: visual tokens for the now window, None where the model is a remote one.
+    """
+
+    def __init__(
+        self,
+        config: PerceptionConfig,
+        encoder: ImageEncoder,
+        vision: VisionHalf | None,
+        window: WindowSink,
+        transcribe: Transcribe | None,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._encoder, self._vision, self._window = encoder, vision, window
+        self._transcribe = transcribe
+        self._clock = clock
+        self._streams: dict[str, _Watched] = {}
+        self._answers: list[PerceptionOutput] = []
+
+    def room(self, stream: str) -> bool:
+        """Whether a source that can wait should send more packets of this stream now."""
+        watched = self._streams.get(stream)
+        return watched is None or watched.lane.room
+
+    def submit(self, message: PerceptionInput) -> None:
+        """Take a message; media of streams that are not open is ignored."""
+        match message:
+            case OpenStream():
+                config = self._config
+                lane = Lane(message, config.sample, config.sound, self._transcribe)
+                self._streams[message.stream] = _Watched(lane)
+            case CloseStream(stream):
+                self._streams.pop(stream, None)
+                self._answers.append(StreamClosed(stream))
+            case SetSampling(stream, fps):
+                if stream in self._streams:
+                    self._streams[stream].lane.set_fps(fps)
+            case WipeWindow():
+                self._wipe(message)
+            case Packet() | SessionStarted() | SessionEnded() | Barrier():
+                if message.stream in self._streams:
+                    self._answers.extend(self._streams[message.stream].lane.take(message))
+
+    def has_work(self) -> bool:
+        """Whether media waits or an answer is to be given."""
+        return bool(self._answers) or any(watched.lane.busy for watched in self._streams.values())
+
+    def step(self) -> list[PerceptionOutput]:
+        """Decode a piece of each stream, encode what came of it."""
+        outputs, self._answers = self._answers, []
+        advanced = [
+            (watched, watched.lane.advance(_PACKETS_A_STEP)) for watched in self._streams.values() if watched.lane.busy
+        ]
+        outputs.extend(self._encode(advanced))
+        outputs.extend(self._statuses(watched for watched, _ in advanced))
+        return outputs
+
+    def close(self) -> list[PerceptionOutput]:
+        """Work off what waits and end every stream."""
+        outputs: list[PerceptionOutput] = []
+        while self.has_work():
+            outputs.extend(self.step())
+        for stream, watched in self._streams.items():
+            outputs.append(StreamEnded(stream, max(0, watched.lane.out.last_media_us), final=False))
+        self._streams.clear()
+        return outputs
+
+    # ------------------------------------------------------------ encoding
+
+    def _encode(self, advanced: list[tuple[_Watched, list[Item]]]) -> Iterable[PerceptionOutput]:
+        samples = [item for _, items in advanced for item in items if isinstance(item, Sample)]
+        if not samples:
+            for watched, items in advanced:
+                yield from (self._pass_on(watched.lane, item) for item in items if not isinstance(item, Sample))
+            return
+        images = [sample.pixels for sample in samples]
+        vectors = iter(self._encoder.embed_images(images))
+        tokens = iter(self._vision.encode(images) if self._vision is not None else [None] * len(images))
+        for watched, items in advanced:
+            for item in items:
+                if isinstance(item, Sample):
+                    yield self._perceive(watched.lane, item, next(vectors).tobytes(), next(tokens))
+                else:
+                    yield self._pass_on(watched.lane, item)
+
+    def _perceive(self, lane: Lane, sample: Sample, vector: bytes, tokens: VisualTokens | None) -> Percept:
+        jpeg = lane.evidence.jpeg(sample.pixels)
+        lane.out.counters.encoded += 1
+        frame = WindowFrame(lane.stream, sample.media_us, sample.arrival_us, jpeg, tokens)
+        self._window.push(lane.lane, frame)
+        return Percept(
+            lane.stream, sample.media_us, sample.arrival_us, jpeg, vector, cut=sample.cut, cut_us=sample.cut_us
+        )
+
+    def _pass_on(self, lane: Lane, item: Item) -> PerceptionOutput:
+        assert not isinstance(item, Sample)
+        if isinstance(item, Unchanged):
+            self._window.renew(lane.lane, item.media_us, item.arrival_us)
+        return item
+
+    # ------------------------------------------------------------ the rest
+
+    def _wipe(self, message: WipeWindow) -> None:
+        watched = self._streams.get(message.stream)
+        if watched is not None:
+            self._window.wipe(watched.lane.lane, message.since_us, message.until_us)
+            watched.lane.wipe(message.since_us, message.until_us, self._clock())
+        self._answers.append(WindowWiped(message.stream, message.request))
+
+    def _statuses(self, streams: Iterable[_Watched]) -> Iterable[StreamStatus]:
+        """A stream's state when it changed, and once a second."""
+        now_us = self._clock()
+        for watched in streams:
+            out = watched.lane.out
+            state = (out.state, out.fault, out.codec, out.width, out.height)
+            if state != watched.told or now_us - watched.told_at_us >= _STATUS_US:
+                watched.told, watched.told_at_us = state, now_us
+                yield self._status(watched, now_us)
+
+    def _status(self, watched: _Watched, now_us: int) -> StreamStatus:
+        out, counters = watched.lane.out, watched.lane.out.counters
+        return StreamStatus(
+            watched.lane.stream, out.state, out.fault, out.codec, out.width, out.height,
+            counters.received, counters.sampled, counters.encoded, counters.dropped,
+            watched.received.look(counters.received, now_us), watched.sampled.look(counters.sampled, now_us),
+            out.last_media_us, out.last_arrival_us,
+        )  # fmt: skip
