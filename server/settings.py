@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -10,11 +10,9 @@ from memory.config import MemoryConfig
 from perception.config import ModelConfig, PerceptionConfig, SampleConfig, SoundConfig, WindowConfig
 from reasoning.config import ReasoningConfig
 from server.config import Config, PerceptionSection, ReasoningSection, load_config
+from server.ipc.messages import StageName
 from server.models import ResolvedModel, ResolvedModels, resolve_models
 from server.sources import shown_url
-
-StageName = Literal["perception", "memory", "reasoning"]
-STAGES: tuple[StageName, ...] = ("perception", "memory", "reasoning")
 
 
 def stage_configs(config: Config, models: ResolvedModels) -> dict[StageName, msgspec.Struct]:

@@ -1,0 +1,329 @@
+"""The life of streams: added, restored, opened again after a stage died, changed, deleted."""
+
+import logging
+from dataclasses import dataclass, field
+
+import msgspec
+
+from memory.messages import (
+    DropMemory,
+    Dropped,
+    EventCommitted,
+    MemoryOpened,
+    MemoryStatus,
+    OpenMemory,
+    StreamRestored,
+    UpdateMemory,
+)
+from perception.messages import (
+    CloseStream,
+    OpenStream,
+    Percept,
+    SetSampling,
+    StreamClosed,
+    StreamStatus,
+    Unchanged,
+    WipeWindow,
+)
+from reasoning.messages import ForgetCaches
+from server.core import Core
+from server.errors import RequestError, not_ready, refusal
+from server.ipc.messages import StageName
+from server.logs import redactor
+from server.metrics import label_of
+from server.protocol import StreamOptions, StreamRequest
+from server.sources import resolve_source, secrets_of
+from server.streams import DEFAULT_TENANT, Declaration, Registry, StreamEntry, with_options
+from server.times import parse_wall
+
+logger = logging.getLogger(__name__)
+
+OPEN_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 0.8
+DROP_TIMEOUT_S = 1.1
+WIPE_ALL_US = 2**62
+
+
+@dataclass
+class StreamLife:
+    """Keeps registry, memory and perception of one mind about which streams there are."""
+
+    core: Core
+    registry: Registry
+    _doomed: set[str] = field(default_factory=set)
+    _declared: bool = False
+
+    # ------------------------------------------------------------ asked for by doors
+
+    async def add(self, tenant: str, request: StreamRequest) -> StreamEntry:
+        """A new stream, its declaration on disk. Raises RequestError."""
+        source = resolve_source(request.source, self.core.config.allow_files)
+        entry = self.registry.add(self._declare(tenant, request), source)
+        self._keep_secret(entry.declaration)
+        try:
+            opened: MemoryOpened = await self.core.call(
+                "memory", ("MemoryOpened", entry.key), self._open_memory(entry), OPEN_TIMEOUT_S
+            )
+            if opened.fault is not None:
+                raise refusal(opened.fault)
+        except BaseException:
+            # Memory may have made the store all the same: it goes when memory is heard of again.
+            self.registry.remove(entry)
+            self._doom(entry.key)
+            raise
+        return entry
+
+    async def change(self, entry: StreamEntry, options: StreamOptions) -> None:
+        """Take over new options. Raises RequestError not_ready."""
+        changed = with_options(entry.declaration, options)
+        self.core.send("memory", self._update(changed))
+        entry.declaration = changed
+        if "sample" in options.model_fields_set and entry.source_open:
+            self.core.host.send("perception", SetSampling(entry.key, self._fps(changed)))
+        entry.tell_state()
+
+    async def delete(self, entry: StreamEntry) -> None:
+        """Stop a stream and forget it whole. Raises RequestError; then the stream is still there."""
+        async with entry.changing:
+            if not self.core.is_ready("memory"):
+                raise not_ready("memory")
+            entry.closing = True
+            try:
+                await self._close_source(entry)
+                request = self.core.next_request()
+                await self.core.call("memory", ("Dropped", request), DropMemory(entry.key, request), DROP_TIMEOUT_S)
+                await self._drop_caches(entry)
+            except BaseException:
+                entry.closing = False
+                if self.core.is_ready("memory"):
+                    self._send_open(entry)
+                raise
+            self.registry.remove(entry)
+        self.core.metrics.forget_stream(entry.key)
+        for watcher in entry.watchers:
+            watcher.close()
+
+    async def _close_source(self, entry: StreamEntry) -> None:
+        if not self.core.is_ready("perception"):
+            return
+        request = self.core.next_request()
+        self.core.host.send("perception", WipeWindow(entry.key, request, 0, WIPE_ALL_US))
+        try:
+            await self.core.call("perception", ("StreamClosed", entry.key), CloseStream(entry.key), CLOSE_TIMEOUT_S)
+        except RequestError as error:
+            # A hung perception must not keep a stream alive: it reads the message when it goes on, or dies.
+            logger.warning("perception did not close a stream (%s)", error.code, extra={"stream": entry.id})
+        entry.source_open = False
+
+    async def _drop_caches(self, entry: StreamEntry) -> None:
+        if not self.core.is_ready("reasoning"):
+            return
+        request = self.core.next_request()
+        message = ForgetCaches(entry.key, request, [])
+        try:
+            await self.core.call("reasoning", ("CachesForgotten", request), message, CLOSE_TIMEOUT_S)
+        except RequestError as error:
+            # Nothing can recall the stream any more, and a dead process has no caches.
+            logger.warning("reasoning did not drop its caches (%s)", error.code, extra={"stream": entry.id})
+
+    # ------------------------------------------------------------ told by stages
+
+    def stage_ready(self, stage: StageName) -> None:
+        """A stage came: tell it what it has to know."""
+        if stage == "memory":
+            for key in list(self._doomed):
+                self._doom(key)
+            self._apply_declared()
+            for entry in self.registry:
+                self._send_open(entry)
+        elif stage == "perception":
+            for entry in self.registry:
+                # Where media time goes on is known only if nothing was perceived since memory said it.
+                if entry.end_known:
+                    self._open_source(entry)
+                elif self.core.is_ready("memory"):
+                    self._send_open(entry)
+
+    def stage_lost(self, stage: StageName) -> None:
+        """A stage died: what it knew has to be told again."""
+        for entry in self.registry:
+            if stage == "memory":
+                entry.memory_open = False
+            elif stage == "perception":
+                entry.source_open = False
+                entry.status = None
+                entry.tell_state()
+
+    def restored(self, message: StreamRestored) -> None:
+        """Memory found a stream on disk."""
+        if message.stream in self._doomed:
+            return
+        entry = self.registry.by_key(message.stream)
+        if entry is None:
+            entry = self._adopt(message)
+        if entry is not None:
+            entry.took_end(message.end_us)
+
+    def _adopt(self, message: StreamRestored) -> StreamEntry | None:
+        try:
+            declaration = msgspec.json.decode(message.declaration, type=Declaration)
+            if declaration.key != message.stream:
+                raise msgspec.ValidationError("the declaration is another stream's")
+            entry = self.registry.add(declaration, None)
+        except (msgspec.MsgspecError, RequestError) as error:
+            logger.error("a stored stream cannot be restored: %s", type(error).__name__)
+            return None
+        self._keep_secret(declaration)
+        try:
+            entry.source = resolve_source(declaration.spec, self.core.config.allow_files)
+        except RequestError as error:
+            entry.fault = error.fault
+        return entry
+
+    def memory_opened(self, message: MemoryOpened) -> None:
+        """A stream's store is open: perception may begin."""
+        entry = self.registry.by_key(message.stream)
+        if entry is None:
+            return
+        if message.fault is not None:
+            entry.fault = message.fault
+        else:
+            entry.memory_open = True
+            entry.took_end(message.end_us)
+            entry.end_known = not entry.source_open
+            self._open_source(entry)
+        entry.tell_state()
+        self.core.waiters.resolve(("MemoryOpened", message.stream), message)
+
+    def memory_status(self, message: MemoryStatus) -> None:
+        """What a store holds."""
+        entry = self.registry.by_key(message.stream)
+        if entry is None:
+            return
+        entry.memory = message
+        self.core.metrics.memory_bytes.labels(label_of(entry.key)).set(message.bytes)
+        self.core.metrics.memory_events.labels(label_of(entry.key)).set(message.events)
+        entry.tell_state()
+
+    def stream_status(self, message: StreamStatus) -> None:
+        """How a stream fares."""
+        entry = self.registry.by_key(message.stream)
+        if entry is None:
+            return
+        entry.took_status(message)
+        self.core.metrics.count_frames(message)
+        entry.tell_state()
+
+    def stream_closed(self, message: StreamClosed) -> None:
+        """Perception let go of a stream."""
+        self.core.waiters.resolve(("StreamClosed", message.stream), message)
+
+    def dropped(self, message: Dropped) -> None:
+        """A store is deleted."""
+        self._doomed.discard(message.stream)
+        self.core.waiters.resolve(("Dropped", message.request), message)
+
+    def perceived(self, record: Percept | Unchanged) -> None:
+        """A frame was looked at."""
+        entry = self.registry.by_key(record.stream)
+        if entry is None:
+            return
+        entry.saw_frame(record.media_us, record.arrival_us)
+        if isinstance(record, Percept):
+            for watcher in entry.watchers:
+                watcher.tell_frame(record)
+
+    def committed(self, message: EventCommitted) -> None:
+        """An event is on disk."""
+        entry = self.registry.by_key(message.event.stream)
+        for watcher in entry.watchers if entry is not None else ():
+            watcher.tell_event(message.event)
+
+    # ------------------------------------------------------------ inside
+
+    def _declare(self, tenant: str, request: StreamRequest) -> Declaration:
+        now = self.core.clocks.wall_us()
+        start = request.source.start
+        declaration = Declaration(
+            id=request.id,
+            tenant=tenant,
+            created_wall_us=now,
+            start_wall_us=now if start is None else parse_wall(start, "source.start"),
+            url=request.source.url,
+            pace=request.source.pace,
+            start=start,
+        )
+        return with_options(declaration, request)
+
+    def _apply_declared(self) -> None:
+        """Streams of the configuration, once: new ones are added, known ones take over what it says."""
+        if self._declared:
+            return
+        self._declared = True
+        for request in self.core.config.streams:
+            declaration = self._declare(DEFAULT_TENANT, request)
+            source = resolve_source(request.source, self.core.config.allow_files)
+            entry = self.registry.by_key(declaration.key)
+            try:
+                entry = self.registry.add(declaration, source) if entry is None else self._redeclare(entry, declaration)
+            except RequestError as error:
+                logger.error("a declared stream cannot be added: %s", error.message, extra={"stream": request.id})
+                continue
+            entry.source, entry.fault = source, None
+            self._keep_secret(declaration)
+
+    def _redeclare(self, entry: StreamEntry, declaration: Declaration) -> StreamEntry:
+        """The media clock of a stored stream stays as it is: its memory is told on it."""
+        entry.declaration = msgspec.structs.replace(
+            declaration,
+            created_wall_us=entry.declaration.created_wall_us,
+            start_wall_us=entry.declaration.start_wall_us,
+        )
+        return entry
+
+    def _send_open(self, entry: StreamEntry) -> None:
+        if not self.core.host.send("memory", self._open_memory(entry)):
+            logger.warning("memory took no OpenMemory", extra={"stream": entry.id})
+            return
+        self.core.host.send("memory", self._update(entry.declaration))
+
+    def _open_memory(self, entry: StreamEntry) -> OpenMemory:
+        declaration = entry.declaration
+        return OpenMemory(
+            entry.key,
+            declaration.start_wall_us,
+            declaration.json(),
+            declaration.memory_options,
+            declaration.time_zone or self.core.config.time_zone,
+        )
+
+    def _update(self, declaration: Declaration) -> UpdateMemory:
+        zone = declaration.time_zone or self.core.config.time_zone
+        return UpdateMemory(declaration.key, declaration.json(), declaration.memory_options, zone)
+
+    def _open_source(self, entry: StreamEntry) -> None:
+        if entry.source is None or entry.source_open or entry.closing or not entry.memory_open:
+            return
+        if not self.core.is_ready("perception"):
+            return
+        declaration = entry.declaration
+        message = OpenStream(
+            entry.key, entry.source, entry.lane, declaration.start_wall_us, entry.end_us, self._fps(declaration)
+        )
+        if self.core.host.send("perception", message):
+            entry.source_open = True
+            entry.end_known = False
+
+    def _fps(self, declaration: Declaration) -> float:
+        return declaration.sample_fps or self.core.config.sample.fps
+
+    def _doom(self, key: str) -> None:
+        """Delete a store that nobody was told of."""
+        self._doomed.add(key)
+        if self.core.is_ready("memory"):
+            self.core.host.send("memory", DropMemory(key, self.core.next_request()))
+
+    @staticmethod
+    def _keep_secret(declaration: Declaration) -> None:
+        if declaration.url is not None:
+            redactor.add(secrets_of(declaration.url))

@@ -1,0 +1,169 @@
+"""What is looked at before anything heavy is loaded: key, data folder, models, port. All or a StartError."""
+
+import errno
+import fcntl
+import ipaddress
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from server.config import Config
+from server.errors import RequestError, StartError
+from server.models import ResolvedModels, check_models, resolve_models
+from server.sources import resolve_source
+
+DATA_FORMAT = "1"
+"""What DATA/format holds."""
+
+USER_TIMEOUT_MS = 10_000
+"""A peer that takes no byte for so long is gone: accepted sockets inherit it from the listening one."""
+
+_OURS = frozenset({"format", "lock"})
+
+
+@dataclass
+class Ground:
+    """What a server stands on, held until it stops."""
+
+    config: Config
+    models: ResolvedModels
+    listener: socket.socket
+    key: str | None
+    _held: ExitStack = field(repr=False)
+
+    @property
+    def address(self) -> str:
+        """Where clients on this machine reach it, as `http://host:port`."""
+        host, port = self.listener.getsockname()[:2]
+        if ipaddress.ip_address(host).is_unspecified:
+            host = "::1" if ":" in host else "127.0.0.1"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def close(self) -> None:
+        """Give back port and folder."""
+        self._held.close()
+
+
+def prepare(config: Config, env: Mapping[str, str]) -> Ground:
+    """Check all and hold folder and port. Raises StartError; then nothing is held."""
+    key = env.get("OMNILIVE_API_KEY") or None
+    check_key(config, key)
+    check_streams(config)
+    models = resolve_models(config, env)
+    check_models(models, config.security.trust_remote_code)
+    with ExitStack() as held:
+        open_data(config.data, held)
+        listener = held.enter_context(bind(config.host, config.port))
+        return Ground(config, models, listener, key, held.pop_all())
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_key(config: Config, key: str | None) -> None:
+    """Beyond loopback only with a key. Raises StartError api_key_required."""
+    if key is None and not is_loopback(config.host):
+        raise StartError(
+            "api_key_required", f"{config.host} is reachable from outside: set OMNILIVE_API_KEY, or bind 127.0.0.1"
+        )
+
+
+def check_streams(config: Config) -> None:
+    """Streams that the configuration declares. Raises StartError config_invalid."""
+    seen: set[str] = set()
+    for n, stream in enumerate(config.streams):
+        if stream.id in seen:
+            raise StartError("config_invalid", f"streams.{n}.id: {stream.id} is declared twice")
+        seen.add(stream.id)
+        try:
+            resolve_source(stream.source, config.allow_files)
+        except RequestError as error:
+            raise StartError("config_invalid", f"streams.{n}: {error.message}") from None
+    if len(seen) > config.limits.streams:
+        raise StartError("config_invalid", f"streams: at most {config.limits.streams} (limits.streams)")
+
+
+def open_data(folder: Path, held: ExitStack) -> None:
+    """Make or take over the data folder and lock it.
+
+    Raises StartError data_folder_in_use, data_format_unknown or config_invalid (cannot be made or written).
+    """
+    try:
+        fresh = not folder.exists() or not any(name not in _OURS for name in os.listdir(folder))
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not fresh and not (folder / "format").is_file():
+            raise StartError("data_format_unknown", f"{folder} is no data folder of this project: name an empty one")
+        _lock(folder / "lock", held)
+        _check_format(folder / "format")
+        folder.chmod(0o700)
+    except OSError as error:
+        raise StartError("config_invalid", f"data: {folder} cannot be used ({error.strerror})") from None
+
+
+def _lock(file: Path, held: ExitStack) -> None:
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    held.callback(os.close, descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StartError(
+            "data_folder_in_use", f"another server works on {file.parent}: stop it, or name another folder with --data"
+        ) from None
+
+
+def _check_format(file: Path) -> None:
+    if file.exists():
+        found = file.read_bytes()[:64].strip()
+        if found != DATA_FORMAT.encode():
+            raise StartError(
+                "data_format_unknown",
+                f"{file.parent} was written by another version (this one reads {DATA_FORMAT}): use that one",
+            )
+        return
+    fresh = file.with_name("format.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, DATA_FORMAT.encode() + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    fresh.rename(file)
+    above = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(above)
+    finally:
+        os.close(above)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises StartError port_in_use or config_invalid (no such address, no permission)."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError):
+        raise StartError("config_invalid", f"host: {host} is no address of this machine") from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        # Without it a restart would have to wait for the old connections' TIME_WAIT.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        listener.bind(address)
+        # Two sockets may be bound with SO_REUSEADDR; only one can listen.
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise StartError("port_in_use", f"port {port} is taken: stop what listens there, or use --port") from None
+        raise StartError("config_invalid", f"cannot listen on {host} port {port} ({error.strerror})") from None
+    return listener
