@@ -1,0 +1,205 @@
+"""Perception's process: source threads, the media and percept rings and the window slab, tied to its stage."""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from perception.build import build_stage, load_vision
+from perception.config import PerceptionConfig
+from perception.messages import (
+    Barrier,
+    CloseStream,
+    Gap,
+    OpenStream,
+    Packet,
+    Percept,
+    RtspSource,
+    SessionEnded,
+    SessionStarted,
+    Speech,
+    StreamEnded,
+    Unchanged,
+)
+from perception.sources.base import Media
+from perception.sources.open import open_reader
+from perception.stage import PerceptionStage
+from server.ipc.channel import Channel
+from server.ipc.inlets import RingInlet, RingOutlet
+from server.ipc.links import Inherited
+from server.ipc.ring import RingReader, RingWriter
+from server.ipc.runtime import StageLoop
+from server.ipc.slab import SlabWriter
+from server.stages.clock import monotonic_us
+
+log = logging.getLogger(__name__)
+
+_RECORDS = (Percept, Unchanged, Speech, Gap, StreamEnded, Barrier)
+_OUTBOX = 256
+"""Records that wait for room in the percept ring before something is given up or the stage waits."""
+_JPEG_ROOM = 1024 * 1024
+
+
+class SourceInbox:
+    """Where the source threads put what they read; the loop empties it. A file's thread waits here for its turn."""
+
+    def __init__(self) -> None:
+        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._records: deque[Media] = deque()
+        self._room = threading.Condition()
+        self._full: dict[str, bool] = {}
+        self._ahead: dict[str, int] = {}
+
+    def put(self, record: Media) -> None:
+        """See `Inbox.put`."""
+        with self._room:
+            self._ahead[record.stream] = self._ahead.get(record.stream, 0) + 1
+            self._records.append(record)
+        os.eventfd_write(self._event, 1)
+
+    def wait_for_room(self, stream: str, stop: threading.Event) -> None:
+        """See `Inbox.wait_for_room`."""
+        with self._room:
+            while not stop.is_set() and (self._full.get(stream, False) or self._ahead.get(stream, 0) > _AHEAD):
+                self._room.wait(0.2)
+
+    def fileno(self) -> int:
+        """Readable when something was put."""
+        return self._event
+
+    def drain(self) -> Iterator[Media]:
+        """All that was put."""
+        try:
+            os.eventfd_read(self._event)
+        except BlockingIOError:
+            return
+        with self._room:
+            records, self._records = self._records, deque()
+            self._ahead.clear()
+        yield from records
+
+    def set_full(self, full: dict[str, bool]) -> None:
+        """Which streams' files have to wait."""
+        with self._room:
+            self._full = full
+            self._room.notify_all()
+
+
+_AHEAD = 32
+"""Packets of a file that may lie in the inbox."""
+
+
+class SourcedStage:
+    """The perception stage with its sources: opening a stream starts its thread, closing it stops that."""
+
+    def __init__(self, stage: PerceptionStage, inbox: SourceInbox) -> None:
+        self._stage = stage
+        self._inbox = inbox
+        self._stops: dict[str, threading.Event] = {}
+        self.live: set[str] = set()
+
+    def submit(self, message: Any) -> None:
+        """See the stage; a record of a source that was stopped meanwhile is dropped there."""
+        if isinstance(message, OpenStream | CloseStream):
+            self._stop(message.stream)
+        self._stage.submit(message)
+        if isinstance(message, OpenStream):
+            self._start(message)
+
+    def step(self) -> list[Any]:
+        """See the stage."""
+        outputs: list[Any] = self._stage.step()
+        self._inbox.set_full({stream: not self._stage.room(stream) for stream in self._stops})
+        return outputs
+
+    def has_work(self) -> bool:
+        """See the stage."""
+        return self._stage.has_work()
+
+    def close(self) -> list[Any]:
+        """Stop the sources, then the stage."""
+        for stream in list(self._stops):
+            self._stop(stream)
+        return self._stage.close()
+
+    def _start(self, opened: OpenStream) -> None:
+        source = opened.source
+        pace = getattr(source, "pace", "real")
+        if isinstance(source, RtspSource) or pace == "real":
+            self.live.add(opened.stream)
+        reader = open_reader(opened)
+        if reader is None:
+            return
+        stop = self._stops[opened.stream] = threading.Event()
+        threading.Thread(
+            target=reader.run, args=(_Gate(self._inbox, stop), stop), name=f"source {opened.stream}", daemon=True
+        ).start()
+
+    def _stop(self, stream: str) -> None:
+        self.live.discard(stream)
+        stop = self._stops.pop(stream, None)
+        if stop is not None:
+            stop.set()
+
+
+class _Gate:
+    """A reader's way into the inbox: shut once its stream is closed, however long the reader takes to notice."""
+
+    def __init__(self, inbox: SourceInbox, stop: threading.Event) -> None:
+        self._inbox, self._stop = inbox, stop
+
+    def put(self, record: Media) -> None:
+        if not self._stop.is_set():
+            self._inbox.put(record)
+
+    def wait_for_room(self, stream: str, stop: threading.Event) -> None:
+        self._inbox.wait_for_room(stream, stop)
+
+
+class OverloadRule:
+    """When memory is behind: the oldest percept of a live stream is dropped and a gap stands in its place."""
+
+    def __init__(self, stage: SourcedStage) -> None:
+        self._stage = stage
+        self._dropped = 0
+
+    def __call__(self, waiting: deque[Any]) -> None:
+        """Give up one percept, if one of a live stream waits; else the stage has to wait."""
+        for place, record in enumerate(waiting):
+            if isinstance(record, Percept | Unchanged) and record.stream in self._stage.live:
+                self._dropped += 1
+                if isinstance(record, Unchanged):
+                    del waiting[place]
+                else:
+                    waiting[place] = Gap(record.stream, record.media_us, record.media_us + 1, "overload")
+                    self._merge(waiting, place)
+                if self._dropped % 100 == 1:
+                    log.warning("memory is behind: %d percepts dropped so far", self._dropped)
+                return
+
+    def _merge(self, waiting: deque[Any], place: int) -> None:
+        """Two gaps of one stream side by side are one."""
+        if place == 0:
+            return
+        gap, before = waiting[place], waiting[place - 1]
+        if isinstance(before, Gap) and before.stream == gap.stream:
+            waiting[place - 1] = Gap(gap.stream, before.start_us, gap.end_us, "overload")
+            del waiting[place]
+
+
+def build_loop(config: PerceptionConfig, inherited: Inherited, control: Channel) -> StageLoop:
+    """Load the stage and tie its ends. Raises StartRefused."""
+    vision = load_vision(config)
+    payload = (vision.max_bytes if vision is not None else 0) + _JPEG_ROOM
+    window = SlabWriter(inherited.fd("slab"), config.window.lanes, config.window.frames, payload)
+    inbox = SourceInbox()
+    stage = SourcedStage(build_stage(config, vision, window, monotonic_us), inbox)
+    media = RingInlet(
+        RingReader(inherited.ring("media"), 0),
+        Packet | SessionStarted | SessionEnded | Barrier,
+        lambda missed: log.error("%d pushed records were overwritten unread", missed),
+    )
+    percepts = RingOutlet(RingWriter(inherited.ring("percepts")), _RECORDS, _OUTBOX, OverloadRule(stage))
+    return StageLoop(stage, control, inlets=[inbox, media], outlets=[percepts])
