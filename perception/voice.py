@@ -1,6 +1,7 @@
-"""Silero's voice detector as a plain torch module: windows of sound in, the chance of speech in each out.
+"""Silero's voice detector in numpy: windows of sound in, the chance of speech in each out.
 
-The weights come from the package `silero-vad`. It is not imported: that would set the process's number of threads.
+The weights come from the package `silero-vad`, which is not imported: that would set the process's number of threads.
+A window is so little work that a framework's calls would cost more than the arithmetic.
 """
 
 from dataclasses import dataclass
@@ -10,10 +11,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from perception.errors import StartRefused
 
@@ -23,79 +23,105 @@ WINDOW: Final = 512
 """Samples that are judged at once: 32 ms."""
 _CONTEXT: Final = 64
 """Samples before a window that the network looks at as well."""
+_HOP: Final = 128
+_FRAME: Final = 256
+_BINS: Final = _FRAME // 2 + 1
 _HIDDEN: Final = 128
-_BINS: Final = 129
 
-Sound = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class VoiceState:
     """What the network keeps of a stream from one window to the next."""
 
-    context: Tensor
-    hidden: Tensor
-    cell: Tensor
+    context: Floats
+    hidden: Floats
+    cell: Floats
 
 
 def fresh_state() -> VoiceState:
     """The state of a stream of which nothing has been heard."""
-    return VoiceState(torch.zeros(_CONTEXT), torch.zeros(1, _HIDDEN), torch.zeros(1, _HIDDEN))
+    return VoiceState(np.zeros(_CONTEXT, np.float32), np.zeros(_HIDDEN, np.float32), np.zeros(_HIDDEN, np.float32))
 
 
-class VoiceNet(nn.Module):
-    """Spectrum, four convolutions, one recurrent layer. It keeps nothing: any number of streams share it."""
+class VoiceNet:
+    """Spectrum, four convolutions, one recurrent layer. It keeps nothing: any number of streams share it.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.stft_conv = nn.Conv1d(1, 2 * _BINS, 256, stride=128, bias=False)
-        self.conv1 = nn.Conv1d(_BINS, 128, 3, padding=1)
-        self.conv2 = nn.Conv1d(128, 64, 3, stride=2, padding=1)
-        self.conv3 = nn.Conv1d(64, 64, 3, stride=2, padding=1)
-        self.conv4 = nn.Conv1d(64, _HIDDEN, 3, padding=1)
-        self.lstm_cell = nn.LSTM(_HIDDEN, _HIDDEN)
-        self.final_conv = nn.Conv1d(_HIDDEN, 1, 1)
+    weights: by the names of the safetensors file. Raises KeyError or ValueError if they are others.
+    """
 
-    @torch.inference_mode()
-    def chances(self, windows: Sound, state: VoiceState) -> tuple[Sound, VoiceState]:
+    def __init__(self, weights: dict[str, Floats]) -> None:
+        self._spectrum = np.ascontiguousarray(weights["stft_conv.weight"].reshape(2 * _BINS, _FRAME).T)
+        self._layers = [(_taps(weights[f"conv{n}.weight"]), weights[f"conv{n}.bias"]) for n in (1, 2, 3, 4)]
+        self._enter = np.ascontiguousarray(weights["lstm_cell.weight_ih"].T)
+        self._recur = np.ascontiguousarray(weights["lstm_cell.weight_hh"].T)
+        self._bias = weights["lstm_cell.bias_ih"] + weights["lstm_cell.bias_hh"]
+        self._last = weights["final_conv.weight"].reshape(_HIDDEN)
+        self._last_bias = weights["final_conv.bias"][0]
+
+    def chances(self, windows: Floats, state: VoiceState) -> tuple[Floats, VoiceState]:
         """Chance of speech, 0..1, in each of n windows [n, WINDOW] that follow each other, and the state after them."""
-        sound = torch.from_numpy(windows)
-        context = torch.cat([state.context[None], sound[:-1, -_CONTEXT:]])
-        features = self._features(torch.cat([context, sound], dim=1))
-        heard, (hidden, cell) = self.lstm_cell(features, (state.hidden, state.cell))
-        chances = self.final_conv(heard.relu()[..., None]).sigmoid()
-        return chances.flatten().numpy(), VoiceState(sound[-1, -_CONTEXT:].clone(), hidden, cell)
+        context = np.concatenate([state.context[None], windows[:-1, -_CONTEXT:]])
+        gates = self._features(np.concatenate([context, windows], axis=1)) @ self._enter + self._bias
+        hidden, cell = state.hidden, state.cell
+        heard = np.empty((len(windows), _HIDDEN), np.float32)
+        for n, gate in enumerate(gates):
+            hidden, cell = self._remember(gate + hidden @ self._recur, cell)
+            heard[n] = hidden
+        chances = _sigmoid(np.maximum(heard, 0) @ self._last + self._last_bias)
+        return chances, VoiceState(windows[-1, -_CONTEXT:].copy(), hidden, cell)
 
-    def _features(self, sound: Tensor) -> Tensor:
-        padded = nn.functional.pad(sound, (0, _CONTEXT), mode="reflect")
-        waves = self.stft_conv(padded[:, None])
-        spectrum = (waves[:, :_BINS] ** 2 + waves[:, _BINS:] ** 2).sqrt()
-        deep = self.conv3(self.conv2(self.conv1(spectrum).relu()).relu()).relu()
-        features: Tensor = self.conv4(deep).relu().squeeze(-1)
-        return features
+    def _features(self, sound: Floats) -> Floats:
+        """[n, context + window] to [n, hidden]: what is in each window, taken by itself."""
+        mirrored = np.concatenate([sound, sound[:, -2 : -_CONTEXT - 2 : -1]], axis=1)
+        frames = np.lib.stride_tricks.sliding_window_view(mirrored, _FRAME, axis=1)[:, ::_HOP]
+        waves = frames @ self._spectrum
+        deep = np.sqrt(waves[..., :_BINS] ** 2 + waves[..., _BINS:] ** 2)
+        for (taps, bias), stride in zip(self._layers, (1, 2, 2, 1), strict=True):
+            deep = _convolve(deep, taps, bias, stride)
+        return deep[:, 0]
+
+    @staticmethod
+    def _remember(gates: Floats, cell: Floats) -> tuple[Floats, Floats]:
+        """One step of a long short-term memory: input, forget, new and output gate, in this order."""
+        opened = _sigmoid(gates)
+        new = np.tanh(gates[2 * _HIDDEN : 3 * _HIDDEN])
+        cell = opened[_HIDDEN : 2 * _HIDDEN] * cell + opened[:_HIDDEN] * new
+        return opened[3 * _HIDDEN :] * np.tanh(cell), cell
 
 
 @lru_cache(maxsize=1)
 def load_voice_net() -> VoiceNet:
     """The network with its weights, once a process. Raises StartRefused model_not_found."""
-    weights = _weights()
+    file = _weights_file()
     try:
-        stored = load_file(weights)
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            stored[f"lstm_cell.{name}_l0"] = stored.pop(f"lstm_cell.{name}")
-        net = VoiceNet()
-        net.load_state_dict(stored)
-    except (OSError, KeyError, RuntimeError) as error:
+        return VoiceNet(load_file(file))
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise StartRefused("model_not_found", "silero-vad holds other weights than expected: install 6.2") from error
-    return net.eval()
 
 
-def _weights() -> Path:
+def _weights_file() -> Path:
     found = find_spec("silero_vad")
     for folder in (found.submodule_search_locations or []) if found else []:
         file = Path(folder) / "data" / "silero_vad_16k.safetensors"
         if file.is_file():
             return file
-    raise StartRefused(
-        "model_not_found", "the package silero-vad is not installed: install it, or set sound.enabled off"
-    )
+    raise StartRefused("model_not_found", "the package silero-vad is missing: install it, or set sound.enabled off")
+
+
+def _taps(weights: Floats) -> Floats:
+    """[out, in, 3] to [3 in, out]: a convolution as one product with three neighbours laid side by side."""
+    return np.ascontiguousarray(weights.transpose(2, 1, 0).reshape(-1, len(weights)))
+
+
+def _convolve(deep: Floats, taps: Floats, bias: Floats, stride: int) -> Floats:
+    """[n, steps, in] to [n, steps / stride, out], edges padded with zeros, then what is below 0 cut off."""
+    padded = np.pad(deep, ((0, 0), (1, 1), (0, 0)))
+    steps = range(0, deep.shape[1], stride)
+    beside = np.stack([padded[:, step : step + 3].reshape(len(deep), -1) for step in steps], axis=1)
+    return np.maximum(beside @ taps + bias, 0)
+
+
+def _sigmoid(values: Floats) -> Floats:
+    return 1 / (1 + np.exp(-values))

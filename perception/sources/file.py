@@ -77,7 +77,8 @@ def _origin_us(container: InputContainer) -> int:
     video = tracks(container)[0]
     if video.start_time is None or video.time_base is None:
         return 0
-    return int(round(video.start_time * video.time_base * 1_000_000))
+    origin: int = round(video.start_time * video.time_base * 1_000_000)
+    return origin
 
 
 def _judge_end(container: InputContainer, last_us: int) -> Fault | None:
