@@ -110,6 +110,7 @@ class Core:
     metrics: Metrics
     clocks: Clocks = field(default_factory=Clocks)
     waiters: Waiters = field(default_factory=Waiters)
+    started: bool = False
     draining: bool = False
     perception_epoch: int = 0
     _host: Host | None = None

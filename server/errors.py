@@ -73,6 +73,10 @@ class StartError(OmniLiveError):
     """The server refuses to start; `code` is one of START_CODES."""
 
 
+class ServerFailed(OmniLiveError):
+    """The server cannot go on: exit code 1."""
+
+
 class RequestError(OmniLiveError):
     """One request failed: nothing else is touched."""
 
@@ -108,4 +112,4 @@ def process_lost(stage: str) -> RequestError:
 
 def not_ready(stage: str) -> RequestError:
     """The error of a request that needs a stage that is not there yet."""
-    return RequestError("not_ready", f"the {stage} process is starting: try again in a moment")
+    return RequestError("not_ready", f"the {stage} is starting: try again in a moment")

@@ -28,13 +28,13 @@ from server.config import Config
 from server.core import Clocks, Core, Host
 from server.errors import refusal
 from server.forgetting import Forgetting
-from server.ipc.messages import StageName
+from server.ipc.messages import STAGES, StageName
 from server.life import StreamLife
 from server.metrics import Metrics
 from server.pushing import Pusher
 from server.questions import Questions
 from server.streams import Registry, StreamEntry
-from server.watchers import Watcher
+from server.watchers import Sessions, Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ class Hub:
         self.life = StreamLife(self.core, self.registry)
         self.questions = Questions(self.core, self.registry)
         self.forgetting = Forgetting(self.core, self.questions)
+        self.sessions = Sessions()
+        self.started_us = self.core.clocks.monotonic_us()
         self.fatal: tuple[StageName, Fault] | None = None
         self.on_end: Callable[[], None] = lambda: None
         waiters = self.core.waiters
@@ -67,7 +69,7 @@ class Hub:
             EventFound: self._answered,
             FrameFound: self._answered,
             Forgotten: self._answered,
-            Refused: lambda m: waiters.fail(("Request", m.request), refusal(m.fault)),
+            Refused: self._refused,
             AnswerDelta: self.questions.delta,
             AnswerDone: self.questions.done,
             AnswerFailed: self.questions.failed,
@@ -117,6 +119,10 @@ class Hub:
 
     def _answered(self, message: Any) -> None:
         self.core.waiters.resolve(("Request", message.request), message)
+
+    def _refused(self, message: Refused) -> None:
+        for kind in ("Request", "Dropped"):
+            self.core.waiters.fail((kind, message.request), refusal(message.fault))
 
     # ------------------------------------------------------------ events
 
@@ -180,7 +186,12 @@ class Hub:
 
     def stage_states(self) -> Mapping[StageName, str]:
         """What each stage does."""
-        return {name: status.state for name, status in self.core.host.status().items()}
+        known = {name: status.state for name, status in self.core.host.status().items()}
+        return {name: known.get(name, "starting") for name in STAGES}
+
+    def open(self) -> None:
+        """Every stage was ready once: what is stored is known, work is taken."""
+        self.core.started = True
 
     def drain(self) -> None:
         """No new work from now on."""

@@ -11,8 +11,6 @@ STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 Pace = Literal["real", "fast"]
 State = Literal["connecting", "live", "frozen", "offline", "ended", "failed"]
-Topic = Literal["state", "events", "frames"]
-PushCodec = Literal["jpeg", "png", "webp", "h264", "h265", "vp8", "vp9", "pcm_s16le", "opus"]
 TimeSpec = str | float | None
 """RFC 3339 with offset, `-10m` before now, or seconds of media time."""
 
@@ -150,37 +148,6 @@ class QuestionsRequest(QuestionRequest):
     """A question over several streams; null: all."""
 
     streams: Annotated[list[str], Field(min_length=1, max_length=256)] | None = None
-
-
-class AskMessage(QuestionRequest):
-    """Websocket: ask; the terminal carries the caller's `id`."""
-
-    type: Literal["ask"]
-    id: Annotated[str, StringConstraints(min_length=1, max_length=128)]
-
-
-class CancelMessage(Request):
-    """Websocket: nobody waits for this answer any more."""
-
-    type: Literal["cancel"]
-    id: Annotated[str, StringConstraints(min_length=1, max_length=128)]
-
-
-class SubscribeMessage(Request):
-    """Websocket: what to be told, from now on."""
-
-    type: Literal["subscribe"]
-    topics: Annotated[list[Topic], Field(max_length=16)]
-
-
-class MediaMessage(Request):
-    """Websocket: what the binary messages of a track are."""
-
-    type: Literal["media"]
-    track: Annotated[int, Field(ge=0, le=255)]
-    codec: str
-    rate: Annotated[int, Field(ge=8_000, le=192_000)] | None = None
-    channels: Annotated[int, Field(ge=1, le=8)] | None = None
 
 
 # ---------------------------------------------------------------- answers

@@ -32,8 +32,12 @@ class Questions:
     registry: Registry
     explains: Explains = field(default_factory=Explains)
     conversations: Conversations = field(default_factory=Conversations)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
     _open: dict[str, Run] = field(default_factory=dict)
     _sent: dict[str, Run] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.idle.set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -55,6 +59,7 @@ class Questions:
             on_leave=self.cancel,
         )
         self._open[run.id] = run
+        self.idle.clear()
         for entry in entries:
             entry.questions += 1
         loop = asyncio.get_running_loop()
@@ -74,6 +79,10 @@ class Questions:
     def cancel(self, run: Run) -> None:
         """Nobody waits for the answer."""
         self._fail(run, Fault("cancelled", "the question was cancelled"))
+
+    def refuse(self, run: Run, error: RequestError) -> None:
+        """An admitted question cannot be sent."""
+        self._end(run, Failed(error))
 
     def open_runs(self) -> list[Run]:
         """Questions that have not ended."""
@@ -230,6 +239,8 @@ class Questions:
         outcome = "done" if isinstance(terminal, Done) else _OUTCOMES.get(terminal.error.code, "error")
         self.core.metrics.questions.labels(outcome).inc()
         run.end(terminal, drop_waiting)
+        if not self._open:
+            self.idle.set()
 
     def _about(self, entry: StreamEntry) -> list[Run]:
         return [run for run in self.open_runs() if entry in run.entries]

@@ -24,6 +24,16 @@ class Watcher:
     frame: Percept | None = None
     closed: bool = False
 
+    def subscribe(self, topics: frozenset[str]) -> None:
+        """From now on tell of these; what waits of others goes."""
+        self.topics = topics
+        self.state_changed = True
+        if "events" not in topics:
+            self.events.clear()
+        if "frames" not in topics:
+            self.frame = None
+        self.wake.set()
+
     def tell_state(self) -> None:
         """The stream's view changed."""
         self.state_changed = True
@@ -60,3 +70,35 @@ class Watcher:
         """The stream is gone."""
         self.closed = True
         self.wake.set()
+
+
+class Sessions:
+    """Live connections, so that the server can say goodbye to all of them."""
+
+    def __init__(self) -> None:
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._closing: dict[object, asyncio.Future[int]] = {}
+
+    def enter(self, session: object) -> asyncio.Future[int]:
+        """A future for the code that the session is to close with."""
+        self.idle.clear()
+        future = self._closing[session] = asyncio.get_running_loop().create_future()
+        return future
+
+    def leave(self, session: object) -> None:
+        """The session is over."""
+        self._closing.pop(session, None)
+        if not self._closing:
+            self.idle.set()
+
+    def close(self, session: object, code: int) -> None:
+        """Ask one to close."""
+        future = self._closing.get(session)
+        if future is not None and not future.done():
+            future.set_result(code)
+
+    def close_all(self, code: int) -> None:
+        """Ask all to close."""
+        for session in list(self._closing):
+            self.close(session, code)

@@ -1,0 +1,57 @@
+"""Streams over HTTP: add, list, read, change, delete, and forget of their memory."""
+
+from fastapi import APIRouter, Query, Response
+
+from server.doors.replies import ERRORS, Limit, Since, Stream, TheHub, Until, Who, needs
+from server.errors import RequestError
+from server.protocol import ForgetReply, StreamList, StreamOptions, StreamReply, StreamRequest
+from server.views import forget_reply, stream_reply
+
+router = APIRouter(prefix="/v1/streams", tags=["streams"], responses=ERRORS)
+
+
+@router.post("", status_code=201, dependencies=[needs("ingest")])
+async def add_stream(hub: TheHub, who: Who, request: StreamRequest) -> StreamReply:
+    """Add a stream; whether its source opens is told by `state` and `error`."""
+    entry = await hub.life.add(who.tenant, request)
+    return stream_reply(entry, hub.core.clocks)
+
+
+@router.get("", dependencies=[needs("view")])
+async def list_streams(
+    hub: TheHub, who: Who, limit: Limit = 50, cursor: str | None = Query(None, max_length=256)
+) -> StreamList:
+    """All streams, by id."""
+    entries, following = hub.registry.page(who.tenant, limit, cursor)
+    return StreamList(streams=[stream_reply(entry, hub.core.clocks) for entry in entries], next_cursor=following)
+
+
+@router.get("/{id}", dependencies=[needs("view")])
+async def get_stream(hub: TheHub, entry: Stream) -> StreamReply:
+    """One stream and how it fares."""
+    return stream_reply(entry, hub.core.clocks)
+
+
+@router.patch("/{id}", dependencies=[needs("admin")])
+async def change_stream(hub: TheHub, entry: Stream, options: StreamOptions) -> StreamReply:
+    """Change options at run time; null gives one back to the server's default."""
+    await hub.life.change(entry, options)
+    return stream_reply(entry, hub.core.clocks)
+
+
+@router.delete("/{id}", status_code=204, response_class=Response, dependencies=[needs("admin")])
+async def delete_stream(hub: TheHub, entry: Stream) -> None:
+    """Stop a stream and forget it whole."""
+    await hub.delete_stream(entry)
+
+
+@router.delete("/{id}/memory", dependencies=[needs("admin")])
+async def forget(hub: TheHub, entry: Stream, since: Since = None, until: Until = None) -> ForgetReply:
+    """Forget every event that touches the range, whole; without a range all."""
+    return forget_reply(entry, await hub.forgetting.forget_range(entry, since, until))
+
+
+@router.api_route("/{id}/memory", methods=["GET", "PUT"], include_in_schema=False)
+async def archive() -> None:
+    """Export and import come with the archive format."""
+    raise RequestError("not_found", "there is no such address")

@@ -1,0 +1,153 @@
+"""A server between start and stop: the doors open first, then the stages; at the end the other way round."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Generator
+
+import uvicorn
+
+from server.doors.app import create_app
+from server.doors.protocol_http import HeaderTimeout
+from server.errors import START_CODES, ServerFailed, StartError
+from server.hub import Hub
+from server.ipc.supervisor import StageHost, StageStartFailed
+from server.preflight import Ground
+from server.settings import stage_configs
+from server.sources import secrets_of
+
+logger = logging.getLogger(__name__)
+
+GOING_AWAY = 1001
+STAGES_GRACE_S = 3.0
+SOCKETS_GRACE_S = 1.0
+HURRY_S = 0.2
+
+
+class Running:
+    """One run of the server."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._hub = Hub(ground.config)
+        self._stopping = asyncio.Event()
+        self._now = asyncio.Event()
+        self._hub.on_end = self._stopping.set
+
+    def ask_to_stop(self) -> None:
+        """The first time politely, the second time at once."""
+        if self._stopping.is_set():
+            self._now.set()
+        self._stopping.set()
+
+    async def run(self) -> int:
+        """Until asked to stop. Raises StartError or ServerFailed."""
+        host = self._host()
+        self._hub.attach(host)
+        doors = self._doors()
+        serving = asyncio.create_task(doors.serve(sockets=[self._ground.listener]))
+        try:
+            if await self._start(host):
+                self._hub.open()
+                sys.stdout.write(f"ready {self._ground.address}\n")
+                sys.stdout.flush()
+                await self._until_stop(serving)
+            return 0
+        finally:
+            await self._shut(doors, serving, host)
+
+    def _host(self) -> StageHost:
+        config = self._ground.config
+        secrets = [secret for stream in config.streams for secret in secrets_of(stream.source.url or "")]
+        if self._ground.key is not None:
+            secrets.append(self._ground.key)
+        return StageHost(
+            stage_configs(config, self._ground.models),
+            self._hub,
+            log_json=config.log.format == "json",
+            log_level=config.log.level,
+            secrets=secrets,
+        )
+
+    async def _start(self, host: StageHost) -> bool:
+        """Start the stages; False if the server was asked to stop meanwhile. Raises StartError."""
+        starting = asyncio.create_task(host.start())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({starting, stopping}, return_when=_FIRST)
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            return False
+        try:
+            await starting
+        except StageStartFailed as failed:
+            kind = StartError if failed.fault.code in START_CODES else ServerFailed
+            raise kind(failed.fault.code, failed.fault.message) from None
+        except OSError as error:
+            raise ServerFailed("internal_error", f"the stages cannot be started ({error.strerror})") from None
+        return True
+
+    async def _until_stop(self, serving: "asyncio.Task[None]") -> None:
+        """Work until asked to stop, then let open questions end. Raises ServerFailed."""
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({stopping, serving}, return_when=_FIRST)
+        if self._hub.fatal is not None:
+            _, fault = self._hub.fatal
+            raise ServerFailed(fault.code, fault.message)
+        if not stopping.done():
+            raise ServerFailed("internal_error", "the doors closed by themselves")
+        self._hub.drain()
+        logger.info("stopping: %d open questions", len(self._hub.questions))
+        await self._patience(self._hub.questions.idle, self._ground.config.limits.drain_s)
+
+    async def _patience(self, event: asyncio.Event, seconds: float) -> None:
+        """Wait for something, but not when told to stop at once."""
+        waiting = {asyncio.create_task(event.wait()), asyncio.create_task(self._now.wait())}
+        await asyncio.wait(waiting, timeout=seconds, return_when=_FIRST)
+        for task in waiting:
+            task.cancel()
+
+    async def _shut(self, doors: uvicorn.Server, serving: "asyncio.Task[None]", host: StageHost) -> None:
+        self._hub.drain()
+        await self._hub.stop()
+        self._hub.sessions.close_all(GOING_AWAY)
+        await self._patience(self._hub.sessions.idle, SOCKETS_GRACE_S)
+        doors.should_exit = True
+        doors.force_exit = self._now.is_set()
+        await asyncio.gather(serving, return_exceptions=True)
+        await host.stop(HURRY_S if self._now.is_set() else STAGES_GRACE_S)
+
+    def _doors(self) -> uvicorn.Server:
+        limits = self._ground.config.limits
+        HeaderTimeout.patience_s = limits.body_timeout_s
+        config = uvicorn.Config(
+            create_app(self._hub, self._ground.key),
+            http=HeaderTimeout,
+            ws="websockets-sansio",
+            ws_max_size=limits.message_bytes,
+            ws_per_message_deflate=False,
+            ws_ping_interval=10,
+            ws_ping_timeout=10,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=1,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=2048,
+        )
+        return _Doors(config)
+
+
+_FIRST = asyncio.FIRST_COMPLETED
+
+
+class _Doors(uvicorn.Server):
+    """Signals are the run's to handle: the doors stay open while questions end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave them alone."""
+        yield
