@@ -8,14 +8,15 @@ needs and never wraps. Slot numbers grow for ever; slot `n` lies at `n % slots`.
 3. publishes: sets the first slot's generation to its number plus one, then moves `published`.
 
 A reader copies a record and then looks again: if the generation is another, or `claimed` has come round to the record,
-what it copied is torn and it says `Overwritten`. A writer that dies between 1 and 3 leaves a claim that its successor
-takes back. Words are 8 bytes and aligned; x86-64 keeps the order of stores, which is what the protocol rests on.
+what it copied is torn and it goes on with the oldest whole one. Records are counted, so it knows how many it missed. A
+writer that dies between 1 and 3 leaves a claim that its successor takes back. Words are 8 bytes and aligned; x86-64 keeps
+the order of stores, which is what the protocol rests on.
 """
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from server.ipc.memory_file import create_memory_file, map_memory_file
 
@@ -26,7 +27,7 @@ _PAGE: Final = 4096
 _PAD: Final = 2**64 - 1
 """Length of a filler record: from here to the end of the buffer nothing follows."""
 # Words of the header page.
-_W_MAGIC, _W_SLOTS, _W_SLOT_BYTES, _W_READERS, _W_CLAIMED, _W_PUBLISHED, _W_RECORDS = range(7)
+_W_MAGIC, _W_SLOTS, _W_SLOT_BYTES, _W_READERS, _W_CLAIMED, _W_PUBLISHED, _W_RECORDS, _W_RECORDS_BEFORE = range(8)
 _W_CURSORS: Final = 16
 # Words of a slot's header.
 _GENERATION, _LENGTH, _ORDINAL, _SLOT_WORDS = range(4)
@@ -53,7 +54,7 @@ class Overwritten:
 
 
 class RecordTooLarge(ValueError):
-    """A record is larger than the whole ring."""
+    """A record is larger than half the ring: it might never find room."""
 
 
 def create_ring(name: str, slots: int, slot_bytes: int, readers: int) -> RingFiles:
@@ -86,8 +87,8 @@ class _Ring:
 
     @property
     def max_record_bytes(self) -> int:
-        """The largest record that surely fits, wherever the last one ended."""
-        return self.slots // 2 * self.slot_bytes
+        """The largest record that is taken: it surely fits, wherever the last one ended."""
+        return (self.slots + 1) // 2 * self.slot_bytes
 
     def _header(self, number: int) -> int:
         """Index of the first header word of slot `number`."""
@@ -111,8 +112,12 @@ class RingWriter(_Ring):
 
     def _take_back_claim(self) -> None:
         published, claimed = self._words[_W_PUBLISHED], self._words[_W_CLAIMED]
+        if claimed == published:
+            return
         for number in range(published, claimed):
             self._words[self._header(number) + _GENERATION] = 0
+        # The predecessor may have counted the record, and died before it published it.
+        self._words[_W_RECORDS] = self._words[_W_RECORDS_BEFORE]
         self._words[_W_CLAIMED] = published
 
     def put(self, *parts: Buffer) -> int:
@@ -133,9 +138,9 @@ class RingWriter(_Ring):
     def _place(self, parts: Sequence[Buffer]) -> tuple[int, int, int]:
         """First slot, number of slots and length of the next record: it starts over where it would wrap."""
         length = sum(len(part) if isinstance(part, bytes | bytearray) else part.nbytes for part in parts)
+        if length > self.max_record_bytes:
+            raise RecordTooLarge(f"a record of {length} bytes, in a ring for {self.max_record_bytes}")
         span = max(1, -(-length // self.slot_bytes))
-        if span > self.slots:
-            raise RecordTooLarge(f"a record of {length} bytes, in a ring of {self.slots * self.slot_bytes}")
         number = self._words[_W_PUBLISHED]
         left = self.slots - number % self.slots
         return (number + left if span > left else number), span, length
@@ -157,6 +162,7 @@ class RingWriter(_Ring):
             os.eventfd_write(event, 1)
 
     def _claim(self, start: int, end: int) -> None:
+        self._words[_W_RECORDS_BEFORE] = self._words[_W_RECORDS]
         self._words[_W_CLAIMED] = end
         for number in range(start, end):
             self._words[self._header(number) + _GENERATION] = 0
@@ -177,6 +183,7 @@ class RingReader(_Ring):
             raise ValueError(f"a ring of {self.readers} readers has no reader {reader}")
         self._event = files.events[reader] if files.events else -1
         self._at = self._cursor(reader)
+        self._held: _Place | None = None
 
     def fileno(self) -> int:
         """An eventfd that is readable when there is something new; `clear_event` before reading."""
@@ -192,88 +199,93 @@ class RingReader(_Ring):
     def take(self) -> bytes | Overwritten | None:
         """The next record, copied; `Overwritten` where some were missed; None where there is nothing new."""
         while True:
-            number = self._words[self._at]
-            if number >= self._words[_W_PUBLISHED]:
-                return None
-            if self._generation(number) != number + 1:
-                return self._catch_up()
-            length = self._words[self._header(number) + _LENGTH]
-            if length == _PAD:
-                self._advance(number + self.slots - number % self.slots, 0)
-                continue
-            record = self._copy(number, length)
-            if not self._intact(number):
-                return self._catch_up()
-            self._advance(number + max(1, -(-length // self.slot_bytes)), 1)
-            return record
+            found = self._find()
+            if not isinstance(found, _Place):
+                return found
+            record = self._copy(found)
+            if self._intact(found.number):
+                self._pass(found)
+                return record
 
     def view(self) -> memoryview | Overwritten | None:
         """The next record in place, without a copy. Call `release` after use: it says whether it was still whole."""
-        number = self._words[self._at]
-        if number >= self._words[_W_PUBLISHED]:
-            return None
-        length = self._words[self._header(number) + _LENGTH]
-        if self._generation(number) == number + 1 and length == _PAD:
-            self._advance(number + self.slots - number % self.slots, 0)
-            return self.view()
-        if not self._intact(number):
-            return self._catch_up()
-        offset = self._offset(number)
-        return self._bytes[offset : offset + length]
+        found = self._find()
+        if not isinstance(found, _Place):
+            return found
+        self._held = found
+        offset = self._offset(found.number)
+        return self._bytes[offset : offset + found.length].toreadonly()
 
     def release(self) -> bool:
         """Go past the record of `view`; False: it was overwritten while it was used."""
-        number = self._words[self._at]
-        length = self._words[self._header(number) + _LENGTH]
-        if not self._intact(number):
+        held, self._held = self._held, None
+        if held is None or not self._intact(held.number):
             return False
-        self._advance(number + max(1, -(-length // self.slot_bytes)), 1)
+        self._pass(held)
         return True
 
     def take_at(self, number: int) -> bytes | None:
         """The record that begins at slot `number`, going past all before it; None: it is not there any more."""
-        if self._generation(number) != number + 1:
-            return None
-        length = self._words[self._header(number) + _LENGTH]
-        record = self._copy(number, length)
+        header = self._header(number)
+        place = _Place(number, self._words[header + _LENGTH], self._words[header + _ORDINAL])
         if not self._intact(number):
             return None
-        ordinal = self._words[self._header(number) + _ORDINAL]
-        self._words[self._at + 1] = ordinal + 1
-        self._words[self._at] = number + max(1, -(-length // self.slot_bytes))
+        record = self._copy(place)
+        if not self._intact(number):
+            return None
+        self._pass(place)
         return record
 
-    def skip_all(self) -> int:
-        """Go past everything there is; how many records that were."""
-        missed = self._words[_W_RECORDS] - self._words[self._at + 1]
+    def skip_all(self) -> None:
+        """Go past everything there is; it does not count as missed."""
         self._words[self._at + 1] = self._words[_W_RECORDS]
         self._words[self._at] = self._words[_W_PUBLISHED]
-        return max(0, missed)
 
-    def _copy(self, number: int, length: int) -> bytes:
-        # A torn header may carry any length: never read past the buffer.
-        offset = self._offset(number)
-        return bytes(self._bytes[offset : min(offset + length, self._bytes.nbytes)])
+    def _find(self) -> "_Place | Overwritten | None":
+        """The next record. What was missed shows in its ordinal, and is told first."""
+        while True:
+            number = self._words[self._at]
+            if number >= self._words[_W_PUBLISHED]:
+                return None
+            header = self._header(number)
+            place = _Place(number, self._words[header + _LENGTH], self._words[header + _ORDINAL])
+            if not self._intact(number):
+                self._words[self._at] = self._oldest(number)
+            elif place.length == _PAD:
+                self._words[self._at] = number + self.slots - number % self.slots
+            elif (missed := place.ordinal - self._words[self._at + 1]) > 0:
+                self._words[self._at + 1] = place.ordinal
+                return Overwritten(missed)
+            else:
+                return place
 
-    def _generation(self, number: int) -> int:
-        return self._words[self._header(number) + _GENERATION]
+    def _oldest(self, number: int) -> int:
+        """Where to go on when the record at `number` is lost. Some slack keeps the writer from lapping us at once."""
+        slack = self.slots // 8
+        published = self._words[_W_PUBLISHED]
+        oldest = max(number, self._words[_W_CLAIMED] - self.slots + slack)
+        while oldest < published and self._words[self._header(oldest) + _GENERATION] != oldest + 1:
+            oldest += 1
+        return oldest
+
+    def _copy(self, place: "_Place") -> bytes:
+        offset = self._offset(place.number)
+        return bytes(self._bytes[offset : offset + place.length])
 
     def _intact(self, number: int) -> bool:
-        return self._generation(number) == number + 1 and self._words[_W_CLAIMED] - number <= self.slots
+        """Whether the record at `number` is whole, and what was read of it before this call is too."""
+        generation = self._words[self._header(number) + _GENERATION]
+        return generation == number + 1 and self._words[_W_CLAIMED] - number <= self.slots
 
-    def _advance(self, number: int, records: int) -> None:
-        self._words[self._at + 1] += records
-        self._words[self._at] = number
+    def _pass(self, place: "_Place") -> None:
+        # The count goes first: killed in between, a successor gets the record once more instead of missing it.
+        self._words[self._at + 1] = place.ordinal + 1
+        self._words[self._at] = place.number + max(1, -(-place.length // self.slot_bytes))
 
-    def _catch_up(self) -> Overwritten:
-        """Move to the oldest whole record. Some slots of slack keep the writer from lapping it again at once."""
-        slack = max(1, self.slots // 8)
-        oldest = max(self._words[self._at], self._words[_W_CLAIMED] - self.slots + slack)
-        expected = self._words[self._at + 1]
-        published = self._words[_W_PUBLISHED]
-        while oldest < published and self._generation(oldest) != oldest + 1:
-            oldest += 1
-        ordinal = self._words[self._header(oldest) + _ORDINAL] if oldest < published else self._words[_W_RECORDS]
-        self._words[self._at + 1] = ordinal
-        self._words[self._at] = oldest
-        return Overwritten(max(0, ordinal - expected))
+
+class _Place(NamedTuple):
+    """Where a record lies, and the how-many-eth it is."""
+
+    number: int
+    length: int
+    ordinal: int
