@@ -1,12 +1,13 @@
-"""Voice activity of one stream: sound with its media time in, spans of speech with their samples out. Knows no clock."""
+"""Voice activity of one stream: sound with its media time in, spans of speech with their samples out. No clock."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from perception.config import SoundConfig
-from perception.voice import RATE, WINDOW, Sound, VoiceNet, fresh_state, load_voice_net
+from perception.voice import RATE, WINDOW, Floats, VoiceNet, fresh_state, load_voice_net
 
 MAX_SPAN_US: Final = 30_000_000
 """Longer speech is cut where it is quietest: recognisers take half a minute at once."""
@@ -28,11 +29,11 @@ _CUT_FROM: Final = _MAX_WINDOWS * 2 // 3
 
 @dataclass(frozen=True)
 class SpeechSpan:
-    """Someone spoke in [start_us, end_us) of media time. samples: what was heard then, 16 kHz mono, float32 in -1..1."""
+    """Someone spoke in [start_us, end_us) of media time. samples: what was heard then, 16 kHz mono, float32."""
 
     start_us: int
     end_us: int
-    samples: Sound
+    samples: Floats
 
 
 @dataclass
@@ -40,7 +41,7 @@ class _Span:
     """Windows since speech began. voiced: how many of them up to the last one with speech."""
 
     start_us: int
-    windows: list[Sound]
+    windows: list[Floats]
     chances: list[float]
     voiced: int
     heard: int
@@ -61,7 +62,7 @@ class SpeechDetector:
         self._quiet = _REST
         self._rest = np.zeros(0, np.float32)
         self._next_us: int | None = None
-        self._past: list[Sound] = []
+        self._past: list[Floats] = []
         self._span: _Span | None = None
         self._ended_us = 0
 
@@ -70,10 +71,13 @@ class SpeechDetector:
         """When the speech began that is still going on, or None: for who wants to know before it ends."""
         return None if self._span is None else self._span.start_us
 
-    def feed(self, samples: Sound, start_us: int) -> list[SpeechSpan]:
-        """Sound that begins at `start_us` of media time; any number of samples. The spans that ended in it, in order."""
+    def feed(self, samples: Floats, start_us: int) -> list[SpeechSpan]:
+        """Sound that begins at `start_us` of media time: any number of samples, 16 kHz mono, -1..1.
+
+        Returns the spans that ended in it, in order.
+        """
         found = self._at(start_us)
-        waiting = np.concatenate([self._rest, samples.astype(np.float32, copy=False).ravel()])
+        waiting = np.nan_to_num(np.concatenate([self._rest, samples.ravel()]), posinf=0, neginf=0).astype(np.float32)
         count = len(waiting) // WINDOW
         self._rest = waiting[count * WINDOW :].copy()
         windows = waiting[: count * WINDOW].reshape(count, WINDOW)
@@ -101,7 +105,7 @@ class SpeechDetector:
             self._next_us = begin_us
         return found
 
-    def _judge(self, windows: Sound) -> Sound:
+    def _judge(self, windows: Floats) -> Floats:
         """Chance of speech in each window; 0 without asking the network where all is quiet for a while."""
         asked = np.ones(len(windows), bool)
         for n, quiet in enumerate(np.abs(windows).max(axis=1) < _QUIET):
@@ -109,14 +113,14 @@ class SpeechDetector:
             asked[n] = self._quiet < _REST
         chances = np.zeros(len(windows), np.float32)
         bounds = [0, *(np.flatnonzero(np.diff(asked)) + 1), len(windows)]
-        for first, last in zip(bounds, bounds[1:], strict=False):
+        for first, last in pairwise(bounds):
             if asked[first]:
                 chances[first:last], self._state = self._net.chances(windows[first:last], self._state)
             else:
                 self._state = fresh_state()
         return chances
 
-    def _take(self, window: Sound, chance: float) -> list[SpeechSpan]:
+    def _take(self, window: Floats, chance: float) -> list[SpeechSpan]:
         at_us = self._next_us or 0
         self._next_us = at_us + _duration_us(WINDOW)
         if self._span is None:
@@ -127,15 +131,15 @@ class SpeechDetector:
             return []
         return self._extend(self._span, window, chance)
 
-    def _open(self, window: Sound, chance: float, at_us: int) -> None:
-        start_us = max(at_us - _duration_us(len(self._past) * WINDOW), self._ended_us, 0)
-        lead = self._past[len(self._past) - (at_us - start_us) // _duration_us(WINDOW) :]
+    def _open(self, window: Floats, chance: float, at_us: int) -> None:
+        free = max(0, at_us - self._ended_us) // _duration_us(WINDOW)
+        lead = self._past[-free:] if free else []
         windows = [*lead, window]
         chances = [*[0.0] * len(lead), chance]
         self._span = _Span(at_us - _duration_us(len(lead) * WINDOW), windows, chances, len(windows), 1)
         self._past = []
 
-    def _extend(self, span: _Span, window: Sound, chance: float) -> list[SpeechSpan]:
+    def _extend(self, span: _Span, window: Floats, chance: float) -> list[SpeechSpan]:
         span.windows.append(window)
         span.chances.append(chance)
         if chance >= self._threshold - _HYSTERESIS:
@@ -149,7 +153,8 @@ class SpeechDetector:
         """Give out a span of greatest length up to where it is quietest, and go on with the rest."""
         at = _CUT_FROM + int(np.argmin(span.chances[_CUT_FROM:]))
         start_us = span.start_us + _duration_us(at * WINDOW)
-        rest = _Span(start_us, span.windows[at:], span.chances[at:], max(1, span.voiced - at), len(span.windows) - at)
+        heard = sum(chance >= self._threshold - _HYSTERESIS for chance in span.chances[at:])
+        rest = _Span(start_us, span.windows[at:], span.chances[at:], max(1, span.voiced - at), heard)
         found = [self._spoken(span, at)]
         self._span = rest
         return found
