@@ -3,7 +3,7 @@
 from perception.config import PerceptionConfig
 from perception.dual_encoder import load_image_encoder
 from perception.lane import Transcribe
-from perception.sound import SpokenSpan
+from perception.sound import SpeechSpan
 from perception.stage import Clock, PerceptionStage
 from perception.transcribe import load_transcriber
 from perception.vision import VisionHalf, load_vision_half
@@ -28,7 +28,7 @@ def _transcribe(config: PerceptionConfig) -> Transcribe | None:
         return None
     transcriber = load_transcriber(config.asr)
 
-    def transcribe(span: SpokenSpan) -> str:
+    def transcribe(span: SpeechSpan) -> str:
         return transcriber.transcribe(span.samples)
 
     return transcribe

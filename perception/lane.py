@@ -36,7 +36,7 @@ from perception.messages import (
     Unchanged,
 )
 from perception.sample import ChangeDetector, SampleClock, Signature, Signer
-from perception.sound import SpeechDetector, SpokenSpan
+from perception.sound import SpeechDetector, SpeechSpan
 
 FROZEN_US: Final = 10_000_000
 """The same picture to the last bit for so long: the camera has frozen."""
@@ -47,7 +47,7 @@ ROOM_PACKETS: Final = 64
 _GAP_LEAST_US: Final = 1_000_000
 """A break shorter than this between two sessions is no gap."""
 
-Transcribe = Callable[[SpokenSpan], str]
+Transcribe = Callable[[SpeechSpan], str]
 Input = Packet | SessionStarted | SessionEnded | Barrier
 Record = Unchanged | Speech | Gap | StreamEnded | Barrier
 
@@ -322,7 +322,7 @@ class Lane:
             return max(0, self.out.last_media_us)
         return self._clock.peek_us(pts_us, packet.arrival_wall_us)
 
-    def _spans(self, spans: list[SpokenSpan]) -> Iterator[Speech]:
+    def _spans(self, spans: list[SpeechSpan]) -> Iterator[Speech]:
         for span in spans:
             text = self._transcribe(span) if self._transcribe is not None else None
             yield Speech(self.stream, span.start_us, span.end_us, text)

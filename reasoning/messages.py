@@ -1,4 +1,4 @@
-"""What reasoning takes and gives. For each `Ask`: any number of `AnswerDelta`, then one `AnswerDone` or `AnswerFailed`."""
+"""What reasoning takes and gives. For each `Ask`: some `AnswerDelta`, then one `AnswerDone` or `AnswerFailed`."""
 
 from typing import Literal
 
