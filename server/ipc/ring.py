@@ -9,8 +9,8 @@ needs and never wraps. Slot numbers grow for ever; slot `n` lies at `n % slots`.
 
 A reader copies a record and then looks again: if the generation is another, or `claimed` has come round to the record,
 what it copied is torn and it goes on with the oldest whole one. Records are counted, so it knows how many it missed. A
-writer that dies between 1 and 3 leaves a claim that its successor takes back. Words are 8 bytes and aligned; x86-64 keeps
-the order of stores, which is what the protocol rests on.
+writer that dies between 1 and 3 leaves a claim that its successor takes back. Words are 8 bytes and aligned; x86-64
+keeps the order of stores, which is what the protocol rests on.
 """
 
 import os
@@ -26,6 +26,8 @@ _MAGIC: Final = 0x31474E49524C4D4F
 _PAGE: Final = 4096
 _PAD: Final = 2**64 - 1
 """Length of a filler record: from here to the end of the buffer nothing follows."""
+_REWIND_BYTES: Final = 1024 * 1024
+"""How much of the buffer is used before a writer whose readers are idle starts over."""
 # Words of the header page.
 _W_MAGIC, _W_SLOTS, _W_SLOT_BYTES, _W_READERS, _W_CLAIMED, _W_PUBLISHED, _W_RECORDS, _W_RECORDS_BEFORE = range(8)
 _W_CURSORS: Final = 16
@@ -108,6 +110,7 @@ class RingWriter(_Ring):
     def __init__(self, files: RingFiles) -> None:
         super().__init__(files.memory)
         self._events = files.events
+        self._rewind = max(1, min(self.slots // 4, _REWIND_BYTES // self.slot_bytes))
         self._take_back_claim()
 
     def _take_back_claim(self) -> None:
@@ -136,18 +139,26 @@ class RingWriter(_Ring):
         return number
 
     def _place(self, parts: Sequence[Buffer]) -> tuple[int, int, int]:
-        """First slot, number of slots and length of the next record: it starts over where it would wrap."""
+        """First slot, number of slots and length of the next record.
+
+        It starts over where it would wrap, and where everything is read: the beginning is in the cache.
+        """
         length = sum(len(part) if isinstance(part, bytes | bytearray) else part.nbytes for part in parts)
         if length > self.max_record_bytes:
             raise RecordTooLarge(f"a record of {length} bytes, in a ring for {self.max_record_bytes}")
         span = max(1, -(-length // self.slot_bytes))
         number = self._words[_W_PUBLISHED]
-        left = self.slots - number % self.slots
-        return (number + left if span > left else number), span, length
+        position = number % self.slots
+        left = self.slots - position
+        start_over = span > left or (self._rewind <= position >= span and self._all_read(number))
+        return (number + left if start_over else number), span, length
+
+    def _all_read(self, number: int) -> bool:
+        return all(self._words[self._cursor(reader)] == number for reader in range(self.readers))
 
     def _write(self, number: int, span: int, length: int, parts: Sequence[Buffer]) -> None:
         start = self._words[_W_PUBLISHED]
-        self._claim(start, number + span)
+        self._claim(number, span)
         if number != start:
             self._publish_slot(start, _PAD)
         offset = self._offset(number)
@@ -161,11 +172,11 @@ class RingWriter(_Ring):
         for event in self._events:
             os.eventfd_write(event, 1)
 
-    def _claim(self, start: int, end: int) -> None:
+    def _claim(self, number: int, span: int) -> None:
         self._words[_W_RECORDS_BEFORE] = self._words[_W_RECORDS]
-        self._words[_W_CLAIMED] = end
-        for number in range(start, end):
-            self._words[self._header(number) + _GENERATION] = 0
+        self._words[_W_CLAIMED] = number + span
+        for slot in range(number, number + span):
+            self._words[self._header(slot) + _GENERATION] = 0
 
     def _publish_slot(self, number: int, length: int) -> None:
         header = self._header(number)

@@ -265,7 +265,7 @@ class DyingWords:
         self._words[index] = value
 
 
-class dying_after:  # noqa: N801 - reads as a statement
+class dying_after:
     """Within, the ring's end dies at its store number `stores`."""
 
     def __init__(self, end: Any, stores: int) -> None:
