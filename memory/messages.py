@@ -87,7 +87,7 @@ class MemoryOptions(msgspec.Struct, frozen=True, array_like=True):
 
 
 class OpenMemory(Message, frozen=True):
-    """Open or create a stream's store. `declaration` is the server's own JSON, kept with it and handed back at start."""
+    """Open or create a stream's store. `declaration`: the server's own JSON, kept and handed back at start."""
 
     stream: str
     start_wall_us: int
@@ -182,7 +182,15 @@ class Recall(Message, frozen=True):
 
 
 MemoryInput = (
-    PerceptRecord | OpenMemory | UpdateMemory | DropMemory | ListEvents | SearchPicture | GetEvent | GetFrame | Forget
+    PerceptRecord
+    | OpenMemory
+    | UpdateMemory
+    | DropMemory
+    | ListEvents
+    | SearchPicture
+    | GetEvent
+    | GetFrame
+    | Forget
     | Recall
 )
 
@@ -312,6 +320,16 @@ class Refused(Message, frozen=True):
 
 
 MemoryOutput = (
-    Context | StreamRestored | MemoryOpened | MemoryStatus | EventCommitted | BarrierReached | Dropped | EventPage
-    | EventFound | FrameFound | Forgotten | Refused
+    Context
+    | StreamRestored
+    | MemoryOpened
+    | MemoryStatus
+    | EventCommitted
+    | BarrierReached
+    | Dropped
+    | EventPage
+    | EventFound
+    | FrameFound
+    | Forgotten
+    | Refused
 )
