@@ -16,10 +16,11 @@ _RECENCY_HALF_US: Final = 600_000_000
 _CANDIDATES: Final = 64
 _SPREAD_US: Final = 1_000_000
 """Two keyframes closer than this show the same; one of them is enough."""
-_STOP = frozenset(
-    ("the", "a", "an", "of", "in", "on", "at", "to", "is", "are", "was", "were", "did", "do", "does", "what", "when", "where")
-    + ("who", "how", "i", "you", "it", "that", "this")
-)
+_STOP: Final = frozenset(
+    (
+        *("the", "a", "an", "of", "in", "on", "at", "to", "is", "are", "was", "were", "did", "do", "does", "what", "when"),
+        *("where", "who", "how", "i", "you", "it", "that", "this"),
+    )
 )
 
 

@@ -21,8 +21,8 @@ from memory.events import Changes, OpenEvent, Vector
 from memory.messages import (
     BarrierReached,
     Context,
-    Dropped,
     DropMemory,
+    Dropped,
     EventCommitted,
     EventFound,
     EventPage,

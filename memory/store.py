@@ -103,7 +103,8 @@ class StreamStore:
         size = _EVENT_OVERHEAD + len(speech) + sum(len(one.jpeg) + one.vector.nbytes for one in event.keyframes)
         self._db.execute(
             "INSERT INTO events VALUES (?, ?, ?, ?, 1, NULL, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " end_us = excluded.end_us, open = excluded.open, transcript = excluded.transcript, speech = excluded.speech, bytes = excluded.bytes",
+            " end_us = excluded.end_us, open = excluded.open, transcript = excluded.transcript,"
+            " speech = excluded.speech, bytes = excluded.bytes",
             (event.id, event.start_us, event.end_us, is_open, event.transcript, speech, size),
         )
         kept = [one.n for one in event.keyframes]
