@@ -2,11 +2,12 @@
 
 from perception.config import PerceptionConfig
 from perception.dual_encoder import load_image_encoder
+from perception.encoders import VisionHalf
 from perception.lane import Transcribe
 from perception.sound import SpeechSpan
 from perception.stage import Clock, PerceptionStage
 from perception.transcribe import load_transcriber
-from perception.vision import VisionHalf, load_vision_half
+from perception.vision import load_vision_half
 from perception.window import WindowSink
 
 

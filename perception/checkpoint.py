@@ -1,144 +1,200 @@
-"""Opening a checkpoint folder: refusals, and where and in which numbers the model runs on this machine."""
+"""Checkpoints from folders: where and how a model runs, and its weights, or a typed refusal.
+
+safetensors only, no code from the folder unless allowed, and never a weight that is not the checkpoint's own.
+"""
 
 import functools
 import hashlib
+import importlib.util
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import safetensors
 import torch
-from transformers import AutoConfig
-from transformers.utils import logging as transformers_logging
+import transformers
+from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 
 from perception.config import ModelConfig
 from perception.errors import StartRefused
 
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+_CLEARLY: Final = 1.25
+"""How much faster bf16 must be before it is worth its rounding."""
 
-transformers_logging.set_verbosity_error()
-transformers_logging.disable_progress_bar()
+# What loading has to say is in the refusals; its tables and bars are for notebooks.
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A folder that may be loaded, and how."""
+class Placement:
+    """Where and how a model runs."""
 
-    folder: str
     device: torch.device
     dtype: torch.dtype
     attention: str
-    trust_remote_code: bool
-
-    @functools.cached_property
-    def config(self) -> Any:
-        """The transformers configuration."""
-        return AutoConfig.from_pretrained(self.folder, trust_remote_code=self.trust_remote_code)
-
-    @functools.cached_property
-    def identity(self) -> str:
-        """A hash of the configuration and of the weights' headers and sizes: other weights, other identity."""
-        digest = hashlib.sha256((Path(self.folder) / "config.json").read_bytes())
-        for weights in sorted(Path(self.folder).glob("*.safetensors")):
-            with weights.open("rb") as file:
-                digest.update(file.read(1 << 20))
-            digest.update(f"{weights.name}:{weights.stat().st_size}:{weights.stat().st_mtime_ns}".encode())
-        return digest.hexdigest()[:16]
-
-    def load(self, auto_class: Any) -> Any:
-        """The model, in evaluation mode on its device. Raises StartRefused where weights are missing or misshapen."""
-        model, report = self._from_pretrained(auto_class)
-        missing = sorted(report["missing_keys"])
-        if missing or report.get("mismatched_keys"):
-            raise StartRefused("model_shape_mismatch", _mismatch(missing))
-        return model.to(self.device).eval()
-
-    def _from_pretrained(self, auto_class: Any) -> tuple[Any, dict[str, Any]]:
-        try:
-            loaded: tuple[Any, dict[str, Any]] = auto_class.from_pretrained(
-                self.folder,
-                dtype=self.dtype,
-                attn_implementation=self.attention,
-                use_safetensors=True,
-                trust_remote_code=self.trust_remote_code,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-        except (RuntimeError, ValueError, OSError, KeyError, AttributeError, TypeError) as error:
-            raise StartRefused("model_shape_mismatch", _mismatch([])) from error
-        return loaded
 
 
-def _mismatch(missing: list[str]) -> str:
-    which = f" (missing: {', '.join(missing[:3])})" if missing else ""
-    return f"the checkpoint's weights do not fit its config.json{which}; give a complete, matching checkpoint"
+def place(config: ModelConfig) -> Placement:
+    """Resolve each `auto` for this machine; `threads` is applied to the whole process."""
+    if config.threads > 0:
+        torch.set_num_threads(config.threads)
+    device = torch.device(_auto_device() if config.device == "auto" else config.device)
+    if config.dtype == "auto":
+        dtype = torch.bfloat16 if bfloat16_is_faster(device) else torch.float32
+    elif config.dtype in _DTYPES:
+        dtype = _DTYPES[config.dtype]
+    else:
+        raise StartRefused("config_invalid", f"dtype {config.dtype!r} is not one of auto, {', '.join(_DTYPES)}")
+    return Placement(device, dtype, _auto_attention(device, dtype) if config.attention == "auto" else config.attention)
 
 
-def open_checkpoint(config: ModelConfig) -> Checkpoint:
-    """Check a folder before anything of it is read as code or weights. Raises StartRefused."""
-    folder = Path(config.folder)
-    settings = _read_settings(folder)
-    if not any(folder.glob("*.safetensors")):
-        if any(next(folder.glob(pattern), None) for pattern in _PICKLES):
-            raise StartRefused(
-                "model_unsafe_weights", "the checkpoint has pickle weights only; convert it to safetensors"
-            )
-        raise StartRefused("model_not_found", "the checkpoint folder holds no .safetensors file")
-    if "auto_map" in settings and not config.trust_remote_code:
-        raise StartRefused(
-            "model_remote_code", "the checkpoint brings code of its own; allow it by --trust-remote-code"
-        )
-    device = choose_device(config.device)
-    return Checkpoint(
-        config.folder, device, choose_dtype(config.dtype, device), choose_attention(config.attention, device),
-        config.trust_remote_code,
-    )  # fmt: skip
+def _auto_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _read_settings(folder: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise StartRefused("model_not_found", "there is no checkpoint folder with a config.json") from error
-    if not isinstance(settings, dict):
-        raise StartRefused("model_not_found", "the checkpoint's config.json is not an object")
-    return settings
-
-
-def choose_device(wanted: str) -> torch.device:
-    """CUDA where there is one, else the CPU; or what was asked for."""
-    if wanted != "auto":
-        return torch.device(wanted)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """bfloat16 on CUDA, and on a CPU where it is measured faster; or what was asked for."""
-    if wanted != "auto":
-        return _DTYPES[wanted]
-    if device.type == "cuda":
-        return torch.bfloat16
-    return torch.bfloat16 if _bfloat16_is_faster() else torch.float32
-
-
-def choose_attention(wanted: str, device: torch.device) -> str:
-    """Scaled-dot-product attention, which every family has; or what was asked for."""
-    return "sdpa" if wanted == "auto" else wanted
+def _auto_attention(device: torch.device, dtype: torch.dtype) -> str:
+    flash = device.type == "cuda" and dtype is not torch.float32 and importlib.util.find_spec("flash_attn") is not None
+    return "flash_attention_2" if flash else "sdpa"
 
 
 @functools.cache
-def _bfloat16_is_faster() -> bool:
-    """Time a product in both: without avx512_bf16 or AMX, bfloat16 is a hundred times slower than float32."""
-    return _product_seconds(torch.bfloat16) < 0.7 * _product_seconds(torch.float32)
+def bfloat16_is_faster(device: torch.device) -> bool:
+    """Measured, not looked up: processors without bf16 products run them a hundred times slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    full, half = (torch.ones(64, 512, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    full_b, half_b = (torch.ones(512, 512, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    slow, fast = [], []
+    for _ in range(5):
+        slow.append(_seconds(lambda: full @ full_b))
+        fast.append(_seconds(lambda: half @ half_b))
+    return min(slow) > _CLEARLY * min(fast)
 
 
-def _product_seconds(dtype: torch.dtype) -> float:
-    left, right = torch.ones(64, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
-    best = 1.0
-    for _ in range(3):
-        began = time.perf_counter()
-        left @ right
-        best = min(best, time.perf_counter() - began)
-    return best
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def check_folder(config: ModelConfig, what: str) -> Path:
+    """The checkpoint's folder, looked at but not loaded. what: how messages call it, e.g. "the model".
+
+    Raises StartRefused model_not_found, model_unsafe_weights (no safetensors) or model_remote_code.
+    """
+    folder = Path(config.folder)
+    if not (folder / "config.json").is_file():
+        raise StartRefused("model_not_found", f"{what} has no config.json: name a folder with a checkpoint")
+    if not any(folder.glob("*.safetensors")):
+        if any(True for pattern in _PICKLES for _ in folder.glob(pattern)):
+            raise StartRefused("model_unsafe_weights", f"{what} has pickle weights only: convert it to safetensors")
+        raise StartRefused("model_not_found", f"{what} has no *.safetensors: name a folder with weights")
+    if not config.trust_remote_code and any("auto_map" in _json(file, what) for file in folder.glob("*config.json")):
+        raise StartRefused("model_remote_code", f"{what} wants to run its own code: allow it if you trust it")
+    return folder
+
+
+def _json(file: Path, what: str) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise StartRefused("model_not_found", f"{what}: {file.name} cannot be read: its files are damaged") from error
+    return content if isinstance(content, dict) else {}
+
+
+def checkpoint_hash(folder: Path) -> str:
+    """Tells checkpoints apart: a hash of their settings and of the names, sizes and headers of their weights."""
+    digest = hashlib.sha256()
+    for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(65536))
+    return digest.hexdigest()[:16]
+
+
+def load_config(config: ModelConfig, what: str) -> Any:
+    """The checkpoint's transformers configuration. Raises StartRefused."""
+    folder = check_folder(config, what)
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=config.trust_remote_code)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise StartRefused("model_not_found", f"{what} is of a kind that transformers does not know") from error
+
+
+def load_model(model_class: Any, config: ModelConfig, settings: Any, placement: Placement, what: str) -> Any:
+    """A model with every weight from the checkpoint, ready to run. settings: what `load_config` gave, maybe cut down.
+
+    Raises StartRefused: model_shape_mismatch where a weight is missing or has another shape than the settings say.
+    """
+    try:
+        model, report = model_class.from_pretrained(
+            config.folder,
+            config=settings,
+            dtype=placement.dtype,
+            attn_implementation=placement.attention,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=config.trust_remote_code,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (OSError, safetensors.SafetensorError) as error:
+        raise StartRefused("model_not_found", f"{what}: its weights cannot be read: its files are damaged") from error
+    except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise StartRefused("model_shape_mismatch", f"{what} does not fit its config.json: {reason}") from error
+    _refuse_foreign_weights(report, what)
+    return model.to(placement.device).eval().requires_grad_(False)
+
+
+def _refuse_foreign_weights(report: dict[str, Any], what: str) -> None:
+    """transformers draws at random what it does not find: such a model must not answer."""
+    wrong = [f"{key[0] if isinstance(key, tuple) else key} has another shape" for key in report["mismatched_keys"]]
+    wrong += [f"{key} is missing" for key in sorted(report["missing_keys"])]
+    wrong += [str(line) for line in report.get("error_msgs", ())]
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise StartRefused("model_shape_mismatch", f"{what}: {wrong[0]}{more}: its weights do not fit its config.json")
+
+
+def load_image_processor(config: ModelConfig, what: str) -> Any:
+    """The checkpoint's image processor in its Pillow form, which needs no torchvision. Raises StartRefused."""
+    return _load_part(AutoImageProcessor, config, f"{what}: its image processor", backend="pil")
+
+
+def load_tokenizer(config: ModelConfig, what: str) -> Any:
+    """The checkpoint's tokenizer. Raises StartRefused."""
+    return _load_part(AutoTokenizer, config, f"{what}: its tokenizer")
+
+
+def _load_part(auto_class: Any, config: ModelConfig, what: str, **more: Any) -> Any:
+    try:
+        return auto_class.from_pretrained(
+            config.folder, local_files_only=True, trust_remote_code=config.trust_remote_code, **more
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise StartRefused("model_not_found", f"{what} cannot be loaded") from error
+
+
+def drop_modules(model: Any, *parts: Any) -> None:
+    """Take modules out of a model, and their memory with them."""
+    unwanted = {id(part) for part in parts if part is not None}
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if id(child) in unwanted:
+                delattr(module, name)
+
+
+def drop_layers(settings: Any, half: str) -> None:
+    """Cut one half (`text_config`, `vision_config`) of the settings down to no layers, so that they are not loaded."""
+    part = getattr(settings, half)
+    part.num_hidden_layers = 0
+    for name in ("layer_types", "mlp_layer_types"):
+        if getattr(part, name, None) is not None:
+            setattr(part, name, [])

@@ -35,7 +35,10 @@ class SoundConfig(msgspec.Struct, frozen=True):
 
 
 class ModelConfig(msgspec.Struct, frozen=True):
-    """A checkpoint: its folder and how it runs. device/dtype/attention `auto`: the best that this machine has."""
+    """A checkpoint: its folder and how it runs. device/dtype/attention `auto`: the best that this machine has.
+
+    frame_tokens: the most tokens that a frame may become in a model that takes pictures of any size.
+    """
 
     folder: str
     device: str = "auto"
@@ -43,6 +46,7 @@ class ModelConfig(msgspec.Struct, frozen=True):
     attention: str = "auto"
     threads: int = 0
     trust_remote_code: bool = False
+    frame_tokens: int = 256
 
 
 class PerceptionConfig(msgspec.Struct, frozen=True):

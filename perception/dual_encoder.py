@@ -1,85 +1,111 @@
-"""The halves of any dual encoder (SigLIP, SigLIP 2, CLIP): pictures or texts in, vectors of one space out."""
+"""The two halves of any dual encoder (SigLIP, SigLIP 2, CLIP): pictures or texts in, vectors of one space out."""
 
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+from transformers import AutoModel
 
-from perception.checkpoint import Checkpoint, open_checkpoint
+from perception.checkpoint import (
+    Placement,
+    drop_layers,
+    drop_modules,
+    load_config,
+    load_image_processor,
+    load_model,
+    load_tokenizer,
+    place,
+)
 from perception.config import ModelConfig
 from perception.encoders import Image, Vectors
+from perception.errors import StartRefused
+
+_WHAT = "the encoder"
 
 
-class PictureEncoder:
+class CheckpointImages:
     """The image half. Implements `ImageEncoder`."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._model: Any = checkpoint.load(AutoModel)
-        self._model.text_model = torch.nn.Identity()
-        self._processor: Any = AutoImageProcessor.from_pretrained(checkpoint.folder)
-        self._checkpoint = checkpoint
-        self._dim = self.embed_images([np.zeros((64, 64, 3), np.uint8)]).shape[1]
+    def __init__(self, model: Any, processor: Any, placement: Placement) -> None:
+        self._model = model
+        self._processor = processor
+        self._placement = placement
+        self._dim = self.embed_images([np.full((64, 64, 3), 90, np.uint8)]).shape[1]
 
     @property
     def dim(self) -> int:
-        """Length of a vector."""
+        """See `ImageEncoder.dim`."""
         return self._dim
 
+    @torch.inference_mode()
     def embed_images(self, images: list[Image]) -> Vectors:
-        """[n, dim], unit length."""
-        pixels = self._processor(images, return_tensors="pt")["pixel_values"]
-        with torch.inference_mode():
-            features = self._model.get_image_features(
-                pixel_values=pixels.to(self._checkpoint.device, self._checkpoint.dtype)
-            )
-        return _unit(features)
+        """See `ImageEncoder.embed_images`: [n, dim]."""
+        if not images:
+            return np.empty((0, self._dim), np.float32)
+        found = self._processor(images=images, input_data_format="channels_last", return_tensors="pt")
+        names = [name for name in self._processor.model_input_names if name in found]
+        inputs = {name: found[name].to(self._placement.device) for name in names}
+        inputs["pixel_values"] = inputs["pixel_values"].to(self._placement.dtype)
+        return _unit(self._model.get_image_features(**inputs, return_dict=True))
 
 
-class PhraseEncoder:
-    """The text half. Implements `TextEncoder`."""
+class CheckpointTexts:
+    """The text half. Implements `TextEncoder`. A text that is longer than the model's positions is cut."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._model: Any = checkpoint.load(AutoModel)
-        self._model.vision_model = torch.nn.Identity()
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint.folder)
-        self._checkpoint = checkpoint
-        self._longest = int(checkpoint.config.text_config.max_position_embeddings)
-        # SigLIP was trained on padded texts alone and reads their last position; CLIP reads the end token's.
-        self._padding = "max_length" if checkpoint.config.model_type.startswith("siglip") else True
+    def __init__(self, model: Any, tokenizer: Any, placement: Placement) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._placement = placement
+        self._longest = int(model.config.text_config.max_position_embeddings)
+        # SigLIP has seen padded texts only, without a mask, and reads the last position; CLIP reads its end token's.
+        self._padded = str(model.config.model_type).startswith("siglip")
         self._dim = self.embed_texts(["a"]).shape[1]
 
     @property
     def dim(self) -> int:
-        """Length of a vector."""
+        """See `TextEncoder.dim`."""
         return self._dim
 
+    @torch.inference_mode()
     def embed_texts(self, texts: list[str]) -> Vectors:
-        """[n, dim], unit length; a text that is too long is cut."""
-        tokens = self._tokenizer(
-            texts, padding=self._padding, truncation=True, max_length=self._longest, return_tensors="pt"
+        """See `TextEncoder.embed_texts`: [n, dim]."""
+        if not texts:
+            return np.empty((0, self._dim), np.float32)
+        padding = "max_length" if self._padded else True
+        found = self._tokenizer(
+            texts, padding=padding, truncation=True, max_length=self._longest, return_tensors="pt"
+        ).to(self._placement.device)
+        mask = {} if self._padded else {"attention_mask": found["attention_mask"]}
+        return _unit(self._model.get_text_features(input_ids=found["input_ids"], return_dict=True, **mask))
+
+
+def load_image_encoder(config: ModelConfig) -> CheckpointImages:
+    """The image half of a dual encoder's folder. Raises StartRefused."""
+    model, placement = _load_half(config, "text")
+    return CheckpointImages(model, load_image_processor(config, _WHAT), placement)
+
+
+def load_text_encoder(config: ModelConfig) -> CheckpointTexts:
+    """The text half of a dual encoder's folder. Raises StartRefused."""
+    model, placement = _load_half(config, "vision")
+    return CheckpointTexts(model, load_tokenizer(config, _WHAT), placement)
+
+
+def _load_half(config: ModelConfig, other: str) -> tuple[Any, Placement]:
+    """A dual encoder without the layers of its other half."""
+    settings = load_config(config, _WHAT)
+    if not hasattr(settings, "text_config") or not hasattr(settings, "vision_config"):
+        raise StartRefused(
+            "model_shape_mismatch", f"{_WHAT} has no text and image halves: name a SigLIP or CLIP folder"
         )
-        known = {
-            name: tokens[name].to(self._checkpoint.device) for name in ("input_ids", "attention_mask") if name in tokens
-        }
-        if self._padding == "max_length":
-            known.pop("attention_mask", None)
-        with torch.inference_mode():
-            features = self._model.get_text_features(**known)
-        return _unit(features)
+    drop_layers(settings, f"{other}_config")
+    placement = place(config)
+    model = load_model(AutoModel, config, settings, placement, _WHAT)
+    drop_modules(model, getattr(model, f"{other}_model", None))
+    return model, placement
 
 
 def _unit(features: Any) -> Vectors:
-    pooled = features if isinstance(features, torch.Tensor) else features.pooler_output
-    unit = torch.nn.functional.normalize(pooled.float(), dim=-1)
-    return np.ascontiguousarray(unit.cpu().numpy(), dtype=np.float32)
-
-
-def load_image_encoder(config: ModelConfig) -> PictureEncoder:
-    """The image half of a folder. Raises StartRefused."""
-    return PictureEncoder(open_checkpoint(config))
-
-
-def load_text_encoder(config: ModelConfig) -> PhraseEncoder:
-    """The text half of a folder. Raises StartRefused."""
-    return PhraseEncoder(open_checkpoint(config))
+    pooled = features.pooler_output.float()
+    unit = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
+    return np.ascontiguousarray(unit, dtype=np.float32)

@@ -1,6 +1,5 @@
 """From settings to a reasoning stage with its model loaded."""
 
-from perception.checkpoint import open_checkpoint
 from perception.window import WindowSource
 from reasoning.config import ReasoningConfig
 from reasoning.engine import LocalEngine
@@ -9,4 +8,4 @@ from reasoning.stage import Clock, ReasoningStage
 
 def build_stage(config: ReasoningConfig, window: WindowSource, clock: Clock) -> ReasoningStage:
     """Load the model. Raises StartRefused."""
-    return ReasoningStage(config, LocalEngine(open_checkpoint(config.model)), window, clock)
+    return ReasoningStage(config, LocalEngine(config.model), window, clock)

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoTokenizer, DynamicCache
+from transformers import AutoModelForImageTextToText, DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from perception.checkpoint import Checkpoint
-from perception.vision import FrameEncoder, to_tensor
+from perception.checkpoint import checkpoint_hash, load_config, load_image_processor, load_model, load_tokenizer, place
+from perception.config import ModelConfig
+from perception.vision import CheckpointVision, to_tensor
 from perception.window import VisualTokens
 from reasoning.families.registry import family_of
 
@@ -30,7 +32,7 @@ class Prompt:
     frames: list[VisualTokens]
 
 
-class _EncoderOutput(BaseModelOutputWithPooling):  # type: ignore[misc]
+class _EncoderOutput(BaseModelOutputWithPooling):
     """Pre-encoded images as the models' forward takes them, deepstack features included."""
 
     deepstack_features: Any = None
@@ -85,19 +87,23 @@ class Generation:
 class LocalEngine:
     """A checkpoint on this machine: encodes keyframes, and decodes answers token by token."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.model: Any = checkpoint.load(AutoModelForImageTextToText)
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint.folder)
-        self.family = family_of(checkpoint.config.model_type)
-        self.device = checkpoint.device
-        self.identity = checkpoint.identity
-        self._frames = FrameEncoder(self.model, checkpoint)
+    def __init__(self, config: ModelConfig) -> None:
+        """Load it. Raises StartRefused."""
+        what = "the model"
+        settings = load_config(config, what)
+        self.family = family_of(settings.model_type)
+        placement = place(config)
+        self.model: Any = load_model(AutoModelForImageTextToText, config, settings, placement, what)
+        self.tokenizer: Any = load_tokenizer(config, what)
+        self.device = placement.device
+        self.identity = checkpoint_hash(Path(config.folder))
+        self._vision = CheckpointVision(self.model, load_image_processor(config, what), placement, config.frame_tokens)
         self.end_tokens = _end_tokens(self.model, self.tokenizer)
 
     @property
     def encode(self) -> Callable[[list[Any]], list[VisualTokens]]:
         """Visual tokens of pictures, as perception makes them."""
-        return self._frames.encode
+        return self._vision.encode
 
     def frame_ids(self, count: int) -> list[int]:
         """Token ids that stand for a frame of `count` visual tokens."""
@@ -111,10 +117,10 @@ class LocalEngine:
         """Frames as the model's forward takes them; None where there are none."""
         if not frames:
             return None
-        tokens = [to_tensor(frame.tokens, self.device) for frame in frames]
+        tokens = [to_tensor(frame.tokens).to(self.device) for frame in frames]
         layers = len(frames[0].deepstack)
-        deepstack = [[to_tensor(frame.deepstack[n], self.device) for frame in frames] for n in range(layers)]
-        output = _EncoderOutput(pooler_output=tokens)
+        deepstack = [[to_tensor(frame.deepstack[n]).to(self.device) for frame in frames] for n in range(layers)]
+        output = _EncoderOutput(pooler_output=tokens)  # type: ignore[arg-type]
         output.deepstack_features = deepstack
         return output
 

@@ -1,24 +1,21 @@
-"""Idefics3 and SmolVLM: a frame is one global image, set between marks."""
+"""Idefics3 and SmolVLM: a frame is one global picture between marks, as their processor writes it."""
 
 from typing import Any
 
-import torch
-
 from perception.window import VisualTokens
-from reasoning.families.base import PlainPositions, Positions
+from reasoning.families.common import Family
 
 
-class Idefics3:
-    """Implements `Family`."""
+class Idefics3(Family):
+    """Sets the visual tokens of a frame between the family's marks."""
 
-    def frame_ids(self, tokenizer: Any, config: Any, count: int) -> list[int]:
-        """The form of the family's own processor for an image that is not split."""
-        fake, whole = tokenizer.convert_tokens_to_ids(["<fake_token_around_image>", "<global-img>"])
-        return [fake, whole, *[config.image_token_id] * count, fake]
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        super().__init__(model, tokenizer)
+        self._mark, self._whole = tokenizer.convert_tokens_to_ids(["<fake_token_around_image>", "<global-img>"])
 
-    def positions(self, model: Any, ids: torch.Tensor, frames: list[VisualTokens]) -> Positions:
-        """Plain."""
-        return PlainPositions()
+    def expand(self, frame: VisualTokens) -> list[int]:
+        """See `Family.expand`."""
+        return [self._mark, self._whole, *super().expand(frame), self._mark]
 
 
-FAMILY = Idefics3()
+FAMILY = Idefics3

@@ -1,41 +1,27 @@
-"""Qwen3-VL: positions in three dimensions (M-RoPE), computed here for each request."""
+"""Qwen3-VL: positions in three dimensions, computed for each request and kept with it.
 
-from typing import Any
+Its own forward keeps them on the model object (`rope_deltas`), where interleaved requests would mix; it leaves them
+alone when it is given positions.
+"""
+
+from collections.abc import Sequence
 
 import torch
 
 from perception.window import VisualTokens
-from reasoning.families.base import Positions
+from reasoning.families.common import Family, Positions
 
 
-class _RotaryPositions:
-    """Three coordinates a token; after the prompt all three count on from `delta`."""
+class Qwen3VL(Family):
+    """Gives each frame its place in time, height and width."""
 
-    def __init__(self, position_ids: torch.Tensor, delta: torch.Tensor) -> None:
-        self._position_ids = position_ids
-        self._delta = int(delta.reshape(-1)[0])
-
-    def prefill(self) -> dict[str, torch.Tensor]:
-        return {"position_ids": self._position_ids}
-
-    def next(self, length: int) -> dict[str, torch.Tensor]:
-        place = torch.full((3, 1, 1), length + self._delta, dtype=torch.long, device=self._position_ids.device)
-        return {"position_ids": place}
+    def positions(self, ids: torch.Tensor, frames: Sequence[VisualTokens]) -> Positions:
+        """See `Family.positions`: four planes, the first counts tokens for the mask."""
+        kinds = (ids == self.image_token).int()
+        grids = torch.tensor([frame.grid for frame in frames], device=ids.device) if frames else None
+        places, delta = self.model.model.get_rope_index(ids, mm_token_type_ids=kinds, image_grid_thw=grids)
+        count = torch.arange(ids.shape[1], device=ids.device)[None, None]
+        return Positions(torch.cat([count, places]), (0, *[int(delta)] * 3))
 
 
-class Qwen3VL:
-    """Implements `Family`."""
-
-    def frame_ids(self, tokenizer: Any, config: Any, count: int) -> list[int]:
-        """The form of the family's own processor."""
-        return [config.vision_start_token_id, *[config.image_token_id] * count, config.vision_end_token_id]
-
-    def positions(self, model: Any, ids: torch.Tensor, frames: list[VisualTokens]) -> Positions:
-        """Computed from the frames' grids; nothing stays on the model."""
-        kinds = (ids == model.config.image_token_id).int()
-        grids = torch.tensor([frame.grid for frame in frames], dtype=torch.long, device=ids.device) if frames else None
-        position_ids, delta = model.model.get_rope_index(ids, mm_token_type_ids=kinds, image_grid_thw=grids)
-        return _RotaryPositions(position_ids, delta)
-
-
-FAMILY = Qwen3VL()
+FAMILY = Qwen3VL
