@@ -84,7 +84,7 @@ class Session:
             if self._pusher is not None:
                 self._pusher.close()
             self._hub.sessions.leave(self)
-            await asyncio.gather(*tasks, *self._answering, return_exceptions=True)
+            await asyncio.wait(tasks | self._answering)
 
     # ------------------------------------------------------------ from the client
 

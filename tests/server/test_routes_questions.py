@@ -319,7 +319,9 @@ async def test_forgetting_under_an_open_question(rig: Any) -> None:
     await rig.add()
     rig.host.hold_answers = True
     async with rig.client() as client:
-        silent, told = asyncio.create_task(ask(client)), asyncio.create_task(ask(client, stream=True))
+        silent = asyncio.create_task(ask(client))
+        await until_sent(rig, Ask, 1)
+        told = asyncio.create_task(ask(client, stream=True))
         first, second = await until_sent(rig, Ask, 2)
         rig.host.say("reasoning", AnswerDelta(second.question_id, "A red"))
         assert (await client.delete("/v1/streams/cam/memory?since=0&until=20")).status_code == 200

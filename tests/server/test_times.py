@@ -59,10 +59,12 @@ def test_what_is_no_time_is_refused(value: str | float) -> None:
 
 @given(st.text(max_size=40))
 def test_no_text_breaks_the_parser(text: str) -> None:
+    code = None
     try:
         parse_time(text, NOW, "since")
     except RequestError as error:
-        assert error.code == "invalid_time"
+        code = error.code
+    assert code in (None, "invalid_time")
 
 
 def test_a_range_without_ends_is_open() -> None:
@@ -95,13 +97,13 @@ def test_ranges_that_make_no_sense(since: str | float, until: str | float | None
     assert caught.value.code == code
 
 
-@given(st.floats(0, 3600), st.floats(0, 1e6))
-def test_a_range_is_never_upside_down(since: float, until: float) -> None:
-    try:
-        since_us, until_us = parse_range(since, until, NOW)
-    except RequestError as error:
-        assert error.code in ("invalid_time_range", "time_in_future")
-    else:
-        assert since_us is not None
-        assert until_us is not None
-        assert since_us < until_us
+@given(st.integers(0, 3600), st.integers(0, 10**6))
+def test_a_range_is_never_upside_down(since: int, until: int) -> None:
+    if since >= until:
+        with pytest.raises(RequestError):
+            parse_range(since, until, NOW)
+        return
+    since_us, until_us = parse_range(since, until, NOW)
+    assert since_us is not None
+    assert until_us is not None
+    assert since_us < until_us
