@@ -1,0 +1,56 @@
+"""`ask` and `explain`: a question to a stream, and why it was answered so."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from clients.cli.common import AsJson, Since, Url, clock, print_json
+from clients.cli.streams import Stream
+
+
+def ask(
+    stream: Stream,
+    question: Annotated[str, typer.Argument(help="Any question, about now or about the past.")],
+    since: Since = None,
+    until: Since = None,
+    max_tokens: Annotated[int | None, typer.Option(help="The longest answer.")] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a stream; the answer appears as it is made, then the moments that prove it."""
+    from clients.api import Api
+
+    with Api(url) as api:
+        if as_json:
+            print_json(api.ask(stream, question, since=since, until=until, max_tokens=max_tokens))
+            return
+        for piece in api.ask_streamed(stream, question, since=since, until=until, max_tokens=max_tokens):
+            if isinstance(piece, str):
+                print(piece, end="", flush=True)
+            else:
+                print()
+                _print_proof(piece, api.url)
+
+
+def _print_proof(answer: dict[str, Any], url: str) -> None:
+    for one in answer["evidence"]:
+        print(f"  {clock(one['start'])} - {clock(one['end'])}  {one['stream']}  {url}{one['frame']}")
+    timing = answer["timing"]
+    print(f"  {answer['id']}  first word after {timing['ttft_ms']:.0f} ms, all after {timing['total_ms']:.0f} ms")
+
+
+def explain(
+    question: Annotated[str, typer.Argument(metavar="QUESTION_ID", help="The id that `ask` printed.")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Why a question was answered from these moments."""
+    from clients.api import Api
+
+    with Api(url) as api:
+        body = api.get(f"/v1/questions/{question}/explain")
+    if as_json:
+        print_json(body)
+    else:
+        print(json.dumps(body, indent=2, ensure_ascii=False))

@@ -1,0 +1,27 @@
+"""What the commands share: options, tables, the one line of a refusal."""
+
+import json
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+Url = Annotated[str | None, typer.Option("--url", help="The server; default $OMNILIVE_URL or http://127.0.0.1:8000.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the server's JSON and nothing else.")]
+Since = Annotated[str | None, typer.Option(help="RFC 3339, -90s, -10m, -2h, -7d, or seconds of media time.")]
+
+
+def fail(code: str, message: str, status: int) -> NoReturn:
+    """Say why, and end."""
+    sys.stderr.write(f"omnilive: error[{code}]: {' '.join(message.split())}\n")
+    sys.exit(status)
+
+
+def print_json(body: Any) -> None:
+    """A REST body, for machines."""
+    print(json.dumps(body, ensure_ascii=False))
+
+
+def clock(time: str | None) -> str:
+    """HH:MM:SS of an RFC 3339 time."""
+    return time[11:19] if time else "-"

@@ -1,0 +1,18 @@
+"""`bench`: the figures, each beside its bar."""
+
+from typing import Annotated
+
+import typer
+
+from clients.cli.common import AsJson
+
+
+def bench(
+    name: Annotated[str, typer.Argument(help="A benchmark, or `all`.")],
+    full: Annotated[bool, typer.Option("--full", help="The long profile.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Measure; the last line on stdout is JSON."""
+    from evaluation.bench import main
+
+    return main(name, full, as_json)

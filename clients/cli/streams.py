@@ -1,0 +1,131 @@
+"""`add`, `streams`, `events`, `forget`: the streams of a server and what it remembers of them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clients.cli.common import AsJson, Since, Url, clock, fail, print_json
+
+Stream = Annotated[str, typer.Argument(metavar="ID", help="The stream's id.")]
+
+
+def add(
+    stream: Stream,
+    source: Annotated[str, typer.Argument(metavar="URL", help="rtsp://..., a file, or `push`.")],
+    pace: Annotated[str | None, typer.Option(help="real or fast, for files and pushed streams.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames looked at per second.")] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a stream."""
+    from clients.api import Api
+
+    with Api(url) as api:
+        options: dict[str, Any] = {"sample": {"fps": fps}} if fps is not None else {}
+        added = api.add(stream, _source(source, pace), **options)
+    if as_json:
+        print_json(added)
+    else:
+        print(f"{added['id']} is added; `omnilive streams` tells how it fares")
+
+
+def _source(source: str, pace: str | None) -> dict[str, Any]:
+    paced = {"pace": pace} if pace is not None else {}
+    if source == "push":
+        return {"push": True, **paced}
+    if "://" not in source:
+        source = Path(source).resolve().as_uri()
+    return {"url": source, **paced}
+
+
+def streams(url: Url = None, as_json: AsJson = False) -> None:
+    """List the streams."""
+    from clients.api import Api
+
+    with Api(url) as api:
+        found = api.get("/v1/streams", limit=1000)
+    if as_json:
+        print_json(found)
+        return
+    _table(
+        ["id", "state", "size", "fps", "last frame", "events", "memory", "trouble"],
+        [_stream_row(one) for one in found["streams"]],
+    )
+
+
+def _stream_row(stream: dict[str, Any]) -> list[str]:
+    size = stream["size"]
+    error = stream["error"]
+    return [
+        stream["id"], stream["state"], f"{size[0]}x{size[1]}" if size else "-", f"{stream['fps']['received']:.1f}",
+        clock(stream["last_frame"]), str(stream["memory"]["events"]), f"{stream['memory']['bytes'] / 1e6:.1f} MB",
+        error["message"] if error else "",
+    ]  # fmt: skip
+
+
+def events(
+    stream: Stream,
+    q: Annotated[str | None, typer.Option("--q", help="Search by words.")] = None,
+    since: Since = None,
+    until: Since = None,
+    limit: Annotated[int, typer.Option(help="How many.")] = 50,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what is remembered, newest first; with --q best first."""
+    from clients.api import Api
+
+    with Api(url) as api:
+        found = api.get(f"/v1/streams/{stream}/events", q=q, since=since, until=until, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [
+            one["id"], clock(one["start"]), clock(one["end"]), str(len(one["frames"])),
+            "" if one["score"] is None else f"{one['score']:.3f}", one["transcript"] or one["caption"] or "",
+        ]
+        for one in found["events"]
+    ]  # fmt: skip
+    _table(["event", "start", "end", "frames", "score", "words"], rows)
+
+
+def forget(
+    stream: Stream,
+    since: Since = None,
+    until: Since = None,
+    event: Annotated[str | None, typer.Option(help="One event.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of the stream's memory.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forget a range, an event, or everything: it cannot be undone."""
+    from clients.api import Api
+
+    if sum((event is not None, everything, since is not None or until is not None)) != 1:
+        fail("usage", "give a range (--since, --until), or --event, or --all", 2)
+    if not yes:
+        typer.confirm("This cannot be undone. Forget it?", abort=True, err=True)
+    with Api(url) as api:
+        if event is not None:
+            body = api.delete(f"/v1/streams/{stream}/events/{event}")
+        else:
+            body = api.delete(f"/v1/streams/{stream}/memory", since=since, until=until)
+    if as_json:
+        print_json(body)
+    elif event is not None:
+        print("the event is forgotten")
+    else:
+        print(f"{body['deleted']['events']} events are forgotten")
+
+
+def _table(columns: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
