@@ -2,7 +2,6 @@
 
 import sys
 
-import click
 import typer
 
 from clients.cli import ask, evaluate, serve, streams
@@ -29,6 +28,10 @@ app.command("explain")(ask.explain)
 app.command("bench")(evaluate.bench)
 
 
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+"""Of the click that typer carries; it has no public name there."""
+
+
 def main() -> None:
     """Run a command; every refusal is one line on stderr and an exit code."""
     from clients.api import ApiError
@@ -37,9 +40,9 @@ def main() -> None:
         code = app(standalone_mode=False)
     except ApiError as error:
         fail(error.code, error.message, 1)
-    except click.UsageError as error:
-        fail("usage", error.format_message(), 2)
-    except click.exceptions.Abort:
+    except _UsageError as error:
+        fail("usage", str(error), 2)
+    except typer.Abort:
         fail("aborted", "nothing was done", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
