@@ -168,8 +168,6 @@ class SecuritySection(Section):
     """Origins of web pages that may call, as https://example.org; the server's own is always one."""
     hosts: list[str] = []
     """Names in the Host header that are the server's, besides loopback and the bound address."""
-    trust_remote_code: bool = False
-    """Run code that a checkpoint carries. It can do all that you can."""
 
 
 class Config(Section):
@@ -189,6 +187,8 @@ class Config(Section):
     """The speech recogniser: off, a folder, or a hub id."""
     model_name: str | None = None
     """The model's name on a remote engine; default its first."""
+    trust_remote_code: bool = False
+    """Run code that a checkpoint carries. It can do all that you can."""
     time_zone: str = "UTC"
     """IANA zone of words like "at 10:15", for streams that name none."""
     allow_files: list[Path] = []
@@ -212,7 +212,7 @@ class Config(Section):
     log: LogSection = LogSection()
     """Logs."""
     security: SecuritySection = SecuritySection()
-    """Origins, hosts, remote code."""
+    """Origins and hosts."""
 
 
 def load_config(flags: Mapping[str, Any], env: Mapping[str, str], file: Path | None) -> Config:

@@ -126,7 +126,7 @@ def check_checkpoint(folder: Path, kind: str, trust_remote_code: bool) -> None:
     if not trust_remote_code and any(_wants_code(file) for file in folder.glob("*config.json")):
         raise StartError(
             "model_remote_code",
-            f"the {kind} in {folder} wants to run its own code: set security.trust_remote_code if you trust it",
+            f"the {kind} in {folder} wants to run its own code: give --trust-remote-code if you trust it",
         )
 
 

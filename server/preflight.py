@@ -53,7 +53,7 @@ def prepare(config: Config, env: Mapping[str, str]) -> Ground:
     check_key(config, key)
     check_streams(config)
     models = resolve_models(config, env)
-    check_models(models, config.security.trust_remote_code)
+    check_models(models, config.trust_remote_code)
     with ExitStack() as held:
         open_data(config.data, held)
         listener = held.enter_context(bind(config.host, config.port))

@@ -49,7 +49,7 @@ def memory_config(config: Config, models: ResolvedModels) -> MemoryConfig:
             device=section.device,
             dtype=section.dtype,
             threads=section.threads,
-            trust_remote_code=config.security.trust_remote_code,
+            trust_remote_code=config.trust_remote_code,
         ),
         max_event_us=round(section.max_event_s * 1e6),
         min_event_us=round(section.min_event_s * 1e6),
@@ -82,7 +82,7 @@ def _model(config: Config, section: PerceptionSection | ReasoningSection, model:
         dtype=section.dtype,
         attention=section.attention,
         threads=section.threads,
-        trust_remote_code=config.security.trust_remote_code,
+        trust_remote_code=config.trust_remote_code,
     )
 
 

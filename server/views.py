@@ -233,19 +233,24 @@ def _gap(entry: StreamEntry, gap: GapRecord, named: bool) -> GapView:
 
 
 def explain_reply(explain: str, start_wall_us: int, since_us: int | None, until_us: int | None) -> ExplainReply:
-    """How an answer came about; `explain` is memory's own JSON."""
+    """How an answer came about; `explain` is memory's own JSON with `range`, `gate` and `candidates`."""
     try:
         content: dict[str, Any] = json.loads(explain) if explain else {}
     except ValueError:
         content = {}
-    since_us = content.get("since_us", since_us) if since_us is None else since_us
-    until_us = content.get("until_us", until_us) if until_us is None else until_us
-    gate, candidates = content.get("gate", {}), content.get("candidates", [])
+    understood = content.get("range") or {}
+    since_us = understood.get("since_us", since_us)
+    until_us = understood.get("until_us", until_us)
     return ExplainReply(
         range=RangeView(
             since=None if since_us is None else wall_text(start_wall_us + since_us),
             until=None if until_us is None else wall_text(start_wall_us + until_us),
         ),
-        gate=gate if isinstance(gate, dict) else {"value": gate},
-        candidates=[one for one in candidates if isinstance(one, dict)],
+        gate=content.get("gate") or {},
+        candidates=[_candidate(one) for one in content.get("candidates", [])],
     )
+
+
+def _candidate(one: dict[str, Any]) -> dict[str, Any]:
+    """A candidate with its stream as its tenant calls it."""
+    return {**one, "stream": str(one.get("stream", "")).partition("/")[2]}

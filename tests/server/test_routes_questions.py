@@ -297,7 +297,7 @@ async def test_explain(rig: Any) -> None:
         name = (await ask(client, since=10, until=15)).json()["id"]
         explained = (await client.get(f"/v1/questions/{name}/explain")).json()
         assert explained["gate"] == {"needs_past": True}
-        assert explained["candidates"][0]["event"] == "e_1"
+        assert explained["candidates"][0] == {"stream": "cam", "event": "e_1", "score": 0.75}
         assert explained["range"]["since"] < explained["range"]["until"]
         response = await client.get("/v1/questions/q_none/explain")
         assert (response.status_code, response.json()["error"]["code"]) == (404, "question_not_found")
