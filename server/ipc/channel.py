@@ -1,5 +1,6 @@
 """Typed messages between two processes, in order: small ones in a socket packet, large ones in a ring beside it."""
 
+import contextlib
 import selectors
 import socket
 from collections import deque
@@ -33,18 +34,25 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
 class Channel:
     """One end. Never blocks: what the socket does not take waits in a bounded outbox until `flush`.
 
-    incoming: the union of messages that may come. limit: how many messages may wait before `send` refuses.
+    incoming: the union of messages that may come. limit, limit_bytes: how much may wait before `send` refuses.
     """
 
     def __init__(
-        self, end: socket.socket, incoming: Any, spill_out: RingWriter, spill_in: RingReader, limit: int = 4096
+        self,
+        end: socket.socket,
+        incoming: Any,
+        spill_out: RingWriter,
+        spill_in: RingReader,
+        limit: int = 4096,
+        limit_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         self._socket = end
         self._decoder = msgspec.msgpack.Decoder(incoming | Spill)
         self._spill_out = spill_out
         self._spill_in = spill_in
         self._outbox: deque[bytes] = deque()
-        self._limit = limit
+        self._limit, self._limit_bytes = limit, limit_bytes
+        self._waiting_bytes = 0
 
     def fileno(self) -> int:
         """The socket, for a selector."""
@@ -55,12 +63,20 @@ class Channel:
         """Whether `flush` has something to do once the socket is writable or the ring has room."""
         return bool(self._outbox)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether so much waits that a sender who can wait should."""
+        return len(self._outbox) > self._limit // 2 or self._waiting_bytes > self._limit_bytes // 2
+
     def send(self, message: msgspec.Struct) -> bool:
         """Send or queue a message. False: too many wait already, or it is too large. Raises ChannelClosed."""
         encoded = _encoder.encode(message)
-        if len(self._outbox) >= self._limit or len(encoded) > self._spill_out.max_record_bytes:
+        if len(encoded) > self._spill_out.max_record_bytes:
+            return False
+        if len(self._outbox) >= self._limit or self._waiting_bytes + len(encoded) > self._limit_bytes:
             return False
         self._outbox.append(encoded)
+        self._waiting_bytes += len(encoded)
         self.flush()
         return True
 
@@ -73,12 +89,13 @@ class Channel:
             try:
                 self._socket.send(packet)
             except BlockingIOError:
-                if packet is not self._outbox[0]:
-                    self._outbox[0] = packet
+                # A message that has gone into the ring is not put there again.
+                self._waiting_bytes -= len(self._outbox[0]) - len(packet)
+                self._outbox[0] = packet
                 return
             except (BrokenPipeError, ConnectionError) as error:
                 raise ChannelClosed from error
-            self._outbox.popleft()
+            self._waiting_bytes -= len(self._outbox.popleft())
 
     def _packet(self, encoded: bytes) -> bytes | None:
         """What goes into the socket; None: the ring has no room yet."""
@@ -111,13 +128,10 @@ class Channel:
 
     def discard(self) -> None:
         """Throw away what was sent to a predecessor of this process."""
-        try:
+        with contextlib.suppress(ChannelClosed):
             while self.receive():
                 pass
-        except ChannelClosed:
-            return
-        finally:
-            self.discard_spills()
+        self.discard_spills()
 
     def discard_spills(self) -> None:
         """Throw away the large messages that a predecessor of this process has not read."""

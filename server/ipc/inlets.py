@@ -1,5 +1,6 @@
 """Rings and the peer channel as a stage's loop sees them: something to wait for, something to write to."""
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,20 +10,34 @@ import msgspec
 
 from server.ipc.channel import Channel
 from server.ipc.ring import Overwritten, RingReader, RingWriter
+from server.ipc.warn import RateLimitedWarning
 
 _BATCH = 64
 """Records taken from a ring in one turn of the loop, so that control messages get their turn."""
+
+log = logging.getLogger(__name__)
 
 _encoder = msgspec.msgpack.Encoder()
 
 
 class RingInlet:
-    """Records of a ring, in order. on_overwritten: told how many records were missed."""
+    """Records of a ring, in order.
 
-    def __init__(self, reader: RingReader, records: Any, on_overwritten: Callable[[int], None]) -> None:
+    on_overwritten: told how many records were missed. has_room: asked before records are taken; while it says no they
+    stay in the ring, whose bound is the queue's.
+    """
+
+    def __init__(
+        self,
+        reader: RingReader,
+        records: Any,
+        on_overwritten: Callable[[int], None],
+        has_room: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._reader = reader
         self._decoder = msgspec.msgpack.Decoder(records)
         self._on_overwritten = on_overwritten
+        self._has_room = has_room
         # What lies in the ring from before this process came has had its wake-up.
         os.eventfd_write(reader.fileno(), 1)
 
@@ -32,6 +47,8 @@ class RingInlet:
 
     def drain(self) -> Iterator[Any]:
         """Up to a batch of records."""
+        if not self._has_room():
+            return
         self._reader.clear_event()
         for _ in range(_BATCH):
             record = self._reader.take()
@@ -50,6 +67,7 @@ class PeerLink:
     def __init__(self, channel: Channel, kinds: tuple[type, ...]) -> None:
         self._channel = channel
         self._kinds = kinds
+        self._lost = RateLimitedWarning(log, "the peer stage does not read: %d messages lost")
         channel.discard()
 
     def fileno(self) -> int:
@@ -64,7 +82,8 @@ class PeerLink:
         """Take what is for the peer."""
         if not isinstance(message, self._kinds) or not isinstance(message, msgspec.Struct):
             return False
-        self._channel.send(message)
+        if not self._channel.send(message):
+            self._lost()
         return True
 
     def flush(self) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from perception.messages import Fault, Message
 from server.ipc.channel import ChannelClosed
 from server.ipc.links import Links
-from server.ipc.messages import Drain, Heartbeat, Ready, StageName, Start, StartFailed
+from server.ipc.messages import Heartbeat, LongStep, Ready, StageName, Start, StartFailed
 from server.ipc.process import Command, StageProcess
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,10 @@ _FLUSH_S: Final = 0.002
 
 @dataclass(frozen=True)
 class HostLimits:
-    """Patience, in seconds. A stage that shows no progress has its stacks dumped, then is killed."""
+    """Patience, in seconds. A stage that shows no progress has its stacks dumped, then is killed.
+
+    After `budget` restarts within `budget_window_s`, none of which was ready for `healthy_s`, it is given up.
+    """
 
     ready_s: float = 120.0
     dump_s: float = 5.0
@@ -39,9 +42,9 @@ class HostLimits:
 
 @dataclass(frozen=True)
 class StageStatus:
-    """How a stage's process is."""
+    """How a stage's process is. pid: None while there is none; progress_age_ms: since it last showed that it works."""
 
-    pid: int
+    pid: int | None
     state: StageState
     restarts: int
     rss_bytes: int
@@ -77,8 +80,10 @@ class StageKeeper:
         self._command = command
         self._process: StageProcess | None = None
         self._loop = asyncio.get_running_loop()
-        self._deaths: deque[float] = deque()
-        self._launched_at = self._progress_at = self._ready_at = 0.0
+        self._restarted_at: deque[float] = deque()
+        self._inbox: deque[Any] = deque()
+        self._launched_at = self._progress_at = self._ready_at = self._patient_until = 0.0
+        self._dumped = False
         self._refusal: Fault | None = None
         self._stopping = False
         self._flushing = False
@@ -91,10 +96,16 @@ class StageKeeper:
 
     def launch(self) -> None:
         """Start the process; on the main thread."""
-        self.state, self._refusal = "starting", None
+        self.state, self._refusal, self._dumped = "starting", None, False
         self._launched_at = self._progress_at = time.monotonic()
+        try:
+            process = self._process = StageProcess(self.stage, self._links, self._command)
+        except OSError as error:
+            log.error("%s cannot be started: %s", self.stage, error.strerror)
+            self.state = "restarting"
+            self._restart(was_ready=False)
+            return
         self._gone.clear()
-        process = self._process = StageProcess(self.stage, self._links, self._command)
         self._loop.add_reader(process.pidfd, self._on_death)
         self._loop.add_reader(process.channel.fileno(), self._on_readable)
         process.channel.send(self._start)
@@ -105,7 +116,7 @@ class StageKeeper:
         """How it is now."""
         process = self._process
         age = int((time.monotonic() - self._progress_at) * 1000) if process else 0
-        pid, rss = (process.pid, process.rss_bytes()) if process else (0, 0)
+        pid, rss = (process.pid, process.rss_bytes()) if process else (None, 0)
         return StageStatus(pid, self.state, self.restarts, rss, age)
 
     async def stop(self, grace_s: float) -> None:
@@ -114,15 +125,17 @@ class StageKeeper:
         if self._timer is not None:
             self._timer.cancel()
         steps: list[tuple[Callable[[StageProcess], None], float]] = [
-            (_ask_to_drain, grace_s),
+            (StageProcess.ask_to_drain, grace_s),
             (StageProcess.terminate, 0.5),
             (StageProcess.kill, 5.0),
         ]
-        for act, patience_s in steps:
+        # A stage that still loads reads no messages, and has nothing to finish.
+        for act, patience_s in steps[1:] if self.state == "starting" else steps:
             if self._process is None:
                 break
             try:
                 act(self._process)
+                self._flush_later()
             except ChannelClosed:
                 log.debug("%s closed its channel before it was asked to", self.stage)
             try:
@@ -170,19 +183,31 @@ class StageKeeper:
             # The pidfd tells the rest; a closed socket would wake the loop for ever.
             self._loop.remove_reader(process.channel.fileno())
             return
-        for message in messages:
-            self._handle(message)
+        self._inbox.extend(messages)
+        self._work_off()
+
+    def _work_off(self) -> None:
+        """Handle what has come; a message that fails does not take those behind it along."""
+        try:
+            while self._inbox:
+                self._handle(self._inbox.popleft())
+        finally:
+            if self._inbox:
+                self._loop.call_soon(self._work_off)
 
     def _handle(self, message: Any) -> None:
         match message:
             case Heartbeat():
-                self._progress_at = time.monotonic()
+                self._progress_at, self._patient_until, self._dumped = time.monotonic(), 0.0, False
                 if self.state == "hung":
                     log.info("%s goes on", self.stage)
                     self.state = "ready"
+            case LongStep(seconds):
+                self._patient_until = time.monotonic() + seconds
             case Ready():
                 self.state = "ready"
                 self._ready_at = self._progress_at = time.monotonic()
+                self._patient_until, self._dumped = 0.0, False
                 log.info("%s is ready after %.1f s", self.stage, self._ready_at - self._launched_at)
                 self._events.on_ready(self.stage)
             case StartFailed(fault):
@@ -196,7 +221,12 @@ class StageKeeper:
         process = self._process
         if process is None:
             return
-        self._on_readable()
+        try:
+            self._on_readable()
+        finally:
+            self._bury(process)
+
+    def _bury(self, process: StageProcess) -> None:
         self._loop.remove_reader(process.pidfd)
         self._loop.remove_reader(process.channel.fileno())
         process.channel.discard()
@@ -214,19 +244,18 @@ class StageKeeper:
     def _restart(self, was_ready: bool) -> None:
         now = time.monotonic()
         if was_ready and now - self._ready_at >= self._limits.healthy_s:
-            self._deaths.clear()
-        self._deaths.append(now)
-        while now - self._deaths[0] > self._limits.budget_window_s:
-            self._deaths.popleft()
-        if self._refusal is not None and self.restarts == 0 and not was_ready:
-            self._events.on_fatal(self.stage, self._refusal)
-            return
-        if len(self._deaths) >= self._limits.budget:
+            self._restarted_at.clear()
+        while self._restarted_at and now - self._restarted_at[0] > self._limits.budget_window_s:
+            self._restarted_at.popleft()
+        tries = len(self._restarted_at)
+        refused = self._refusal is not None and self.restarts == 0 and not was_ready
+        if refused or tries >= self._limits.budget:
             fault = self._refusal or Fault("process_lost", f"the {self.stage} process keeps dying; see the log")
             self._events.on_fatal(self.stage, fault)
             return
         self.restarts += 1
-        delay = self._limits.backoff_s[min(len(self._deaths), len(self._limits.backoff_s)) - 1]
+        self._restarted_at.append(now)
+        delay = self._limits.backoff_s[min(tries, len(self._limits.backoff_s) - 1)]
         self._timer = self._loop.call_later(delay, self.launch)
 
     async def _watch_progress(self) -> None:
@@ -240,25 +269,20 @@ class StageKeeper:
             self._judge_progress(expected)
 
     def _judge_progress(self, now: float) -> None:
-        process = self._process
+        process, limits = self._process, self._limits
         if process is None:
             return
-        age = now - self._progress_at
-        if self.state == "starting":
-            if now - self._launched_at > self._limits.ready_s:
-                log.error("%s was not ready within %.0f s", self.stage, self._limits.ready_s)
-                process.kill()
-        elif age > self._limits.kill_s:
+        starting = self.state == "starting"
+        dump_s, kill_s = (limits.ready_s, limits.ready_s + _TICK_S) if starting else (limits.dump_s, limits.kill_s)
+        age = now - max(self._progress_at, self._patient_until)
+        if age > dump_s and not self._dumped:
+            log.warning("%s shows no progress for %.1f s; its stacks follow", self.stage, age)
+            self._dumped = True
+            self.state = "starting" if starting else "hung"
+            process.dump_stacks()
+        if age > kill_s:
             log.error("%s shows no progress for %.1f s and is killed", self.stage, age)
             process.kill()
-        elif age > self._limits.dump_s and self.state == "ready":
-            log.warning("%s shows no progress for %.1f s; its stacks follow", self.stage, age)
-            self.state = "hung"
-            process.dump_stacks()
-
-
-def _ask_to_drain(process: StageProcess) -> None:
-    process.channel.send(Drain())
 
 
 def start_message(config: msgspec.Struct, *, log_json: bool, log_level: str, secrets: list[str]) -> Start:

@@ -71,6 +71,15 @@ class Links:
                 fds |= self._peer_spills("reasoning", "memory")
         return fds
 
+    def close(self) -> None:
+        """Close every descriptor; what is mapped stays until it is let go."""
+        for files in (self.media, self.percepts, *self.spills.values()):
+            for fd in files.fds:
+                os.close(fd)
+        os.close(self.slab)
+        for end in self.peer:
+            end.close()
+
     def _peer_spills(self, own: str, other: str) -> dict[str, list[int]]:
         return {
             "peer_spill_out": list(self.spills[own, other].fds),

@@ -40,6 +40,19 @@ class Heartbeat(Message, frozen=True):
     turns: int
 
 
+class LongStep(Message, frozen=True):
+    """Sent by a child before a step that may take up to so many seconds: its silence until then is no hang."""
+
+    seconds: float
+
+
+class Throttle(Message, frozen=True):
+    """Sent by perception: it has (`full`) or has no more than enough of a stream whose sender can wait."""
+
+    stream: str
+    full: bool
+
+
 class Drain(Message, frozen=True):
     """Sent by the parent: finish what is open, then exit."""
 
@@ -50,7 +63,7 @@ class Spill(Message, frozen=True):
     slot: int
 
 
-Control = Start | Ready | StartFailed | Heartbeat | Drain | Spill
+Control = Start | Ready | StartFailed | Heartbeat | LongStep | Throttle | Drain | Spill
 
 ToPerception = PerceptionInput | Control
 ToMemory = MemoryInput | Control

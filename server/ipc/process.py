@@ -12,9 +12,12 @@ import psutil
 
 from server.ipc.channel import Channel, socket_pair
 from server.ipc.links import FDS_VARIABLE, PARENT_VARIABLE, Links
-from server.ipc.messages import StageName
+from server.ipc.messages import Drain, StageName
 
 log = logging.getLogger(__name__)
+
+_STDERR = 2
+"""What a child prints belongs to the log: standard output is the server's own."""
 
 Command = Callable[[StageName], Sequence[str]]
 
@@ -33,9 +36,9 @@ class StageProcess:
         fds = {"control": [child_end.fileno()], **links.stage_fds(stage)}
         numbers = sorted({fd for group in fds.values() for fd in group})
         environment = {**os.environ, FDS_VARIABLE: json.dumps(fds), PARENT_VARIABLE: str(os.getpid())}
-        # The child keeps the parent's process group, so that a kill of the group reaches it, and ignores Ctrl-C itself.
+        # The child keeps the parent's process group, so that a kill of the group reaches it; it ignores Ctrl-C itself.
         self._process = subprocess.Popen(
-            command(stage), pass_fds=numbers, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno()
+            command(stage), pass_fds=numbers, env=environment, stdin=subprocess.DEVNULL, stdout=_STDERR
         )
         child_end.close()
         self.pidfd = os.pidfd_open(self._process.pid)
@@ -56,6 +59,10 @@ class StageProcess:
     def dump_stacks(self) -> None:
         """Have the child write the stacks of its threads to the log."""
         self._signal(signal.SIGUSR1)
+
+    def ask_to_drain(self) -> None:
+        """Ask it to finish and go. Raises ChannelClosed."""
+        self.channel.send(Drain())
 
     def terminate(self) -> None:
         """Ask it to go."""

@@ -4,15 +4,19 @@ import ctypes
 import faulthandler
 import logging
 import os
+import resource
 import selectors
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, Protocol, runtime_checkable
 
-from server.ipc.channel import Channel, ChannelClosed
-from server.ipc.messages import Drain, Heartbeat, Ready
+from server.ipc.channel import Channel
+from server.ipc.messages import Drain, Heartbeat, LongStep, Ready
+from server.ipc.warn import RateLimitedWarning
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +24,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _HEARTBEAT_S: Final = 0.5
 _IDLE_S: Final = 0.5
 _BLOCKED_S: Final = 0.005
+_OOM_SCORE: Final = 500
 
 
 class Stage(Protocol):
@@ -36,6 +41,14 @@ class Stage(Protocol):
 
     def close(self) -> list[Any]:
         """Finish what is open."""
+
+
+@runtime_checkable
+class Deliberate(Protocol):
+    """A stage with steps that take seconds: it says so before them."""
+
+    def next_step_s(self) -> float:
+        """How long the next step may take at most, in seconds; 0: no longer than any other."""
 
 
 class Inlet(Protocol):
@@ -81,51 +94,77 @@ def prepare_process(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+    # A core file would hold what was seen and said.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Where memory runs out, a stage goes before the server that replaces it.
+    Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
 
 
 class StageLoop:
     """Turns until it is drained or its parent is gone."""
 
     def __init__(
-        self, stage: Stage, control: Channel, inlets: Iterable[Inlet] = (), outlets: Iterable[Outlet] = ()
+        self,
+        stage: Stage,
+        control: Channel,
+        inlets: Iterable[Inlet] = (),
+        outlets: Iterable[Outlet] = (),
+        on_drain: Callable[[], None] = lambda: None,
     ) -> None:
+        """on_drain: called before the last work is done; shuts what would bring more of it."""
         self._stage = stage
+        self._deliberate = stage if isinstance(stage, Deliberate) else None
         self._control = control
         self._inlets = list(inlets)
         self._outlets = list(outlets)
+        self._on_drain = on_drain
         self._selector = selectors.DefaultSelector()
         self._turns = 0
         self._beat_at = 0.0
         self._draining = False
+        self._lost = RateLimitedWarning(log, "the parent does not read: %d messages lost")
 
     def run(self) -> None:
         """Say ready, then loop. Returns when drained; raises ChannelClosed when the parent is gone."""
         self._selector.register(self._control, selectors.EVENT_READ, self._control.receive)
         for inlet in self._inlets:
             self._selector.register(inlet, selectors.EVENT_READ, inlet.drain)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
         self._control.discard_spills()
+        if self._stage.has_work():
+            # What a stage found when it was built is known before it is ready.
+            self._send_all(self._stage.step())
         self._control.send(Ready())
         while not self._draining:
-            self.turn()
+            self.turn(self._patience())
         self._finish()
 
-    def turn(self) -> None:
-        """Take what came, do one piece of work, send what came of it."""
-        for key, _ in self._selector.select(self._patience()):
+    def turn(self, patience_s: float) -> bool:
+        """Take what came, do one piece of work, send what came of it. False: there was nothing to do."""
+        events = self._selector.select(patience_s)
+        for key, _ in events:
             receive: Callable[[], Iterable[Any]] = key.data
             for message in receive():
                 self._take(message)
-        if not any(outlet.blocked for outlet in self._outlets) and self._stage.has_work():
+        works = self._stage.has_work()
+        if works and not self._blocked():
+            self._announce()
             self._send_all(self._stage.step())
         self._flush()
         self._beat()
+        return works or bool(events)
 
     def _patience(self) -> float:
-        blocked = any(outlet.blocked for outlet in self._outlets)
-        if self._stage.has_work() and not blocked:
+        if self._stage.has_work() and not self._blocked():
             return 0.0
-        waiting = self._control.wants_write or any(outlet.waiting for outlet in self._outlets)
-        return _BLOCKED_S if waiting else _IDLE_S
+        return _BLOCKED_S if self._waiting() else _IDLE_S
+
+    def _blocked(self) -> bool:
+        """Whether what the stage gave has nowhere to go."""
+        return self._control.crowded or any(outlet.blocked for outlet in self._outlets)
+
+    def _waiting(self) -> bool:
+        return self._control.wants_write or any(outlet.waiting for outlet in self._outlets)
 
     def _take(self, message: Any) -> None:
         if isinstance(message, Drain):
@@ -133,10 +172,14 @@ class StageLoop:
         else:
             self._stage.submit(message)
 
+    def _announce(self) -> None:
+        if self._deliberate is not None and (seconds := self._deliberate.next_step_s()) > 0:
+            self._control.send(LongStep(seconds))
+
     def _send_all(self, messages: Iterable[Any]) -> None:
         for message in messages:
             if not any(outlet.offer(message) for outlet in self._outlets) and not self._control.send(message):
-                log.error("the parent does not read: a %s is lost", type(message).__name__)
+                self._lost()
 
     def _flush(self) -> None:
         self._control.flush()
@@ -146,21 +189,22 @@ class StageLoop:
     def _beat(self) -> None:
         self._turns += 1
         now = time.monotonic()
-        if now - self._beat_at >= _HEARTBEAT_S:
+        # A parent that does not read needs no pile of heartbeats.
+        if now - self._beat_at >= _HEARTBEAT_S and not self._control.wants_write:
             self._beat_at = now
             self._control.send(Heartbeat(self._turns))
 
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        """The parent decides when to stop, and says it by `Drain`; only then a signal means: without finishing."""
+        if self._draining:
+            sys.exit(1)
+
     def _finish(self) -> None:
-        """Close the stage and see its last words off; the parent kills a child that takes too long."""
+        """Work off what came, close the stage, see its last words off; the parent ends a child that takes too long."""
+        self._on_drain()
+        while self.turn(_BLOCKED_S if self._blocked() else 0.0):
+            pass
         self._send_all(self._stage.close())
-        while self._control.wants_write or any(outlet.waiting for outlet in self._outlets):
+        while self._waiting():
             self._flush()
             time.sleep(_BLOCKED_S)
-
-
-def run_until_closed(loop: StageLoop) -> None:
-    """Run a loop; a parent that is gone is no error here."""
-    try:
-        loop.run()
-    except ChannelClosed:
-        log.debug("the parent is gone")

@@ -5,6 +5,7 @@ being written), and so has the layout; a reader copies and looks again. The writ
 loaded; the memory of a lane is reserved when its first frame comes.
 """
 
+import hashlib
 import mmap
 import os
 import time
@@ -22,7 +23,7 @@ _W_MAGIC, _W_EPOCH, _W_LANES, _W_FRAMES, _W_ENTRY_BYTES = range(5)
 _LANE_FLAGS: Final = 64
 MAX_LANES: Final = _PAGE - _LANE_FLAGS
 # Words of an entry's header; its payload follows.
-_GENERATION, _LENGTH, _ORDINAL, _MEDIA, _ARRIVAL = range(5)
+_GENERATION, _LENGTH, _ORDINAL, _MEDIA, _ARRIVAL, _STREAM = range(6)
 _HEADER_BYTES: Final = 64
 _TRIES: Final = 50
 _STEADY_TRIES: Final = 4
@@ -83,6 +84,7 @@ class SlabWriter:
         self._words[word + _ORDINAL] = ordinal
         self._words[word + _MEDIA] = frame.media_us
         self._words[word + _ARRIVAL] = frame.arrival_us
+        self._words[word + _STREAM] = _stream_word(frame.stream)
         start = entry + _HEADER_BYTES
         self._bytes[start : start + len(payload)] = payload
         self._words[word + _GENERATION] += 1
@@ -104,6 +106,15 @@ class SlabWriter:
         for entry in self._written(lane):
             if since_us <= self._words[entry // 8 + _MEDIA] < until_us:
                 self._erase(entry)
+
+    def wipe_stream(self, stream: str, since_us: int, until_us: int) -> None:
+        """Erase a stream's entries of [since_us, until_us) wherever they lie: in a lane of a predecessor's too."""
+        own = _stream_word(stream)
+        for lane in self._ordinals:
+            for entry in self._written(lane):
+                words = self._words[entry // 8 : entry // 8 + _STREAM + 1]
+                if words[_STREAM] == own and since_us <= words[_MEDIA] < until_us:
+                    self._erase(entry)
 
     def _lay_out(self) -> None:
         """Start with an empty slab: whatever lay in it is given back to the system."""
@@ -134,7 +145,7 @@ class SlabWriter:
             self._ordinals[lane] = 0
         if self._streams.get(lane) != stream:
             for entry in self._written(lane):
-                if self._stream_of(entry) != stream:
+                if self._words[entry // 8 + _STREAM] != _stream_word(stream):
                     self._erase(entry)
             self._streams[lane] = stream
         self._ordinals[lane] += 1
@@ -147,10 +158,6 @@ class SlabWriter:
         entries = [self._entry(lane, slot) for slot in range(self._frames)]
         return [entry for entry in entries if self._words[entry // 8 + _LENGTH]]
 
-    def _stream_of(self, entry: int) -> str:
-        start = entry + _HEADER_BYTES
-        return _decoder.decode(self._bytes[start : start + self._words[entry // 8 + _LENGTH]]).stream
-
     def _erase(self, entry: int) -> None:
         word = entry // 8
         self._words[word + _GENERATION] |= 1
@@ -160,6 +167,11 @@ class SlabWriter:
 
     def _entry(self, lane: int, slot: int) -> int:
         return _PAGE + (lane * self._frames + slot) * self._entry_bytes
+
+
+def _stream_word(stream: str) -> int:
+    """A stream's mark in the headers of its entries."""
+    return int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "little")
 
 
 class SlabReader:

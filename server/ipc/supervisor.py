@@ -6,12 +6,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from memory.messages import Context
 from perception.messages import Barrier, Fault, Message, Packet, PerceptRecord, SessionEnded, SessionStarted
 from reasoning.messages import MemoryLost, MemoryReady
 from server.ipc.keeper import HostLimits, StageKeeper, StageStatus, start_message
 from server.ipc.links import PERCEPT_READERS, Links, create_links
-from server.ipc.messages import STAGES, StageName
+from server.ipc.messages import STAGES, StageName, Throttle
 from server.ipc.process import Command, worker_command
 from server.ipc.ring import Overwritten, RingReader, RingWriter
 
@@ -78,6 +77,7 @@ class StageHost:
         self._media: RingWriter | None = None
         self._percept_reader: RingReader | None = None
         self._started: asyncio.Future[None] | None = None
+        self._throttled: set[str] = set()
 
     async def start(self) -> None:
         """Start all stages and wait until each is ready. Raises StageStartFailed, SharedMemoryExhausted."""
@@ -103,6 +103,10 @@ class StageHost:
         )
         if "memory" in self._keepers:
             await self._keepers["memory"].stop(grace_s)
+        self._media = None
+        if self._links is not None:
+            self._links.close()
+            self._links = None
 
     def send(self, stage: StageName, message: Message) -> bool:
         """Hand a message to a stage; False: it is not there, or has too much waiting."""
@@ -110,7 +114,12 @@ class StageHost:
         return keeper is not None and keeper.send(message)
 
     def try_push(self, record: MediaRecord) -> bool:
-        """Put pushed media on its way; False: perception is behind, there is no room."""
+        """Put pushed media on its way; False: perception is behind, there is no room.
+
+        Raises RecordTooLarge.
+        """
+        if isinstance(record, Packet) and record.stream in self._throttled:
+            return False
         return self._media is not None and self._media.try_put(_encoder.encode(record)) is not None
 
     async def push(self, record: MediaRecord) -> None:
@@ -139,13 +148,19 @@ class StageHost:
         """A stage is gone."""
         if stage == "memory":
             self.send("reasoning", MemoryLost())
+        if stage == "perception":
+            self._throttled.clear()
         self._events.on_lost(stage)
 
     def on_message(self, stage: StageName, message: Any) -> None:
         """A stage said something."""
-        if isinstance(message, Context):
-            raise TypeError("a context goes to reasoning directly")
-        self._events.on_message(stage, message)
+        match message:
+            case Throttle(stream, full=True):
+                self._throttled.add(stream)
+            case Throttle(stream):
+                self._throttled.discard(stream)
+            case _:
+                self._events.on_message(stage, message)
 
     def on_fatal(self, stage: StageName, fault: Fault) -> None:
         """A stage cannot be kept alive."""

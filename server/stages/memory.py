@@ -14,6 +14,7 @@ from server.ipc.inlets import PeerLink, RingInlet
 from server.ipc.links import PERCEPT_READERS, Inherited
 from server.ipc.ring import RingReader
 from server.ipc.runtime import StageLoop
+from server.ipc.warn import RateLimitedWarning
 from server.stages.clock import monotonic_us
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ def build_loop(config: MemoryConfig, inherited: Inherited, control: Channel) -> 
     percepts = RingInlet(
         RingReader(inherited.ring("percepts"), PERCEPT_READERS.index("memory")),
         PerceptRecord,
-        lambda missed: log.error("%d percepts were overwritten unread", missed),
+        RateLimitedWarning(log, "%d percepts were overwritten unread"),
+        has_room=lambda: not stage.has_work(),
     )
     reasoning = PeerLink(inherited.peer(Recall), kinds=(Context,))
     return StageLoop(stage, control, inlets=[percepts, reasoning, wake_up], outlets=[reasoning])

@@ -16,12 +16,14 @@ from perception.messages import (
     OpenStream,
     Packet,
     Percept,
+    PushSource,
     RtspSource,
     SessionEnded,
     SessionStarted,
     Speech,
     StreamEnded,
     Unchanged,
+    WipeWindow,
 )
 from perception.sources.base import Media
 from perception.sources.open import open_reader
@@ -29,9 +31,11 @@ from perception.stage import PerceptionStage
 from server.ipc.channel import Channel
 from server.ipc.inlets import RingInlet, RingOutlet
 from server.ipc.links import Inherited
+from server.ipc.messages import Throttle
 from server.ipc.ring import RingReader, RingWriter
 from server.ipc.runtime import StageLoop
 from server.ipc.slab import SlabWriter
+from server.ipc.warn import RateLimitedWarning
 from server.stages.clock import monotonic_us
 
 log = logging.getLogger(__name__)
@@ -94,9 +98,12 @@ _AHEAD = 32
 class SourcedStage:
     """The perception stage with its sources: opening a stream starts its thread, closing it stops that."""
 
-    def __init__(self, stage: PerceptionStage, inbox: SourceInbox) -> None:
+    def __init__(self, stage: PerceptionStage, inbox: SourceInbox, window: SlabWriter) -> None:
         self._stage = stage
         self._inbox = inbox
+        self._window = window
+        self._throttled: dict[str, bool] = {}
+        self._throttles: list[Throttle] = []
         self._stops: dict[str, threading.Event] = {}
         self.live: set[str] = set()
 
@@ -104,6 +111,11 @@ class SourcedStage:
         """See the stage; a record of a source that was stopped meanwhile is dropped there."""
         if isinstance(message, OpenStream | CloseStream):
             self._stop(message.stream)
+            if self._throttled.pop(message.stream, False):
+                self._throttles.append(Throttle(message.stream, full=False))
+        if isinstance(message, WipeWindow):
+            # The stage wipes the streams that are open; what a predecessor of this process saw of others goes here.
+            self._window.wipe_stream(message.stream, message.since_us, message.until_us)
         self._stage.submit(message)
         if isinstance(message, OpenStream):
             self._start(message)
@@ -112,23 +124,35 @@ class SourcedStage:
         """See the stage."""
         outputs: list[Any] = self._stage.step()
         self._inbox.set_full({stream: not self._stage.room(stream) for stream in self._stops})
+        for stream, was_full in self._throttled.items():
+            full = not self._stage.room(stream)
+            if full != was_full:
+                self._throttled[stream] = full
+                self._throttles.append(Throttle(stream, full))
+        outputs += self._throttles
+        self._throttles.clear()
         return outputs
 
     def has_work(self) -> bool:
         """See the stage."""
-        return self._stage.has_work()
+        return self._stage.has_work() or bool(self._throttles)
 
     def close(self) -> list[Any]:
-        """Stop the sources, then the stage."""
+        """See the stage."""
+        return self._stage.close()
+
+    def stop_sources(self) -> None:
+        """Read no more: what is in hand is all that will be perceived."""
         for stream in list(self._stops):
             self._stop(stream)
-        return self._stage.close()
 
     def _start(self, opened: OpenStream) -> None:
         source = opened.source
         pace = getattr(source, "pace", "real")
         if isinstance(source, RtspSource) or pace == "real":
             self.live.add(opened.stream)
+        elif isinstance(source, PushSource):
+            self._throttled[opened.stream] = False
         reader = open_reader(opened)
         if reader is None:
             return
@@ -163,20 +187,18 @@ class OverloadRule:
 
     def __init__(self, stage: SourcedStage) -> None:
         self._stage = stage
-        self._dropped = 0
+        self._dropped = RateLimitedWarning(log, "memory is behind: %d percepts dropped")
 
     def __call__(self, waiting: deque[Any]) -> None:
         """Give up one percept, if one of a live stream waits; else the stage has to wait."""
         for place, record in enumerate(waiting):
             if isinstance(record, Percept | Unchanged) and record.stream in self._stage.live:
-                self._dropped += 1
+                self._dropped()
                 if isinstance(record, Unchanged):
                     del waiting[place]
                 else:
                     waiting[place] = Gap(record.stream, record.media_us, record.media_us + 1, "overload")
                     self._merge(waiting, place)
-                if self._dropped % 100 == 1:
-                    log.warning("memory is behind: %d percepts dropped so far", self._dropped)
                 return
 
     def _merge(self, waiting: deque[Any], place: int) -> None:
@@ -195,11 +217,11 @@ def build_loop(config: PerceptionConfig, inherited: Inherited, control: Channel)
     payload = (vision.max_bytes if vision is not None else 0) + _JPEG_ROOM
     window = SlabWriter(inherited.fd("slab"), config.window.lanes, config.window.frames, payload)
     inbox = SourceInbox()
-    stage = SourcedStage(build_stage(config, vision, window, monotonic_us), inbox)
+    stage = SourcedStage(build_stage(config, vision, window, monotonic_us), inbox, window)
     media = RingInlet(
         RingReader(inherited.ring("media"), 0),
         Packet | SessionStarted | SessionEnded | Barrier,
-        lambda missed: log.error("%d pushed records were overwritten unread", missed),
+        RateLimitedWarning(log, "%d pushed records were overwritten unread"),
     )
     percepts = RingOutlet(RingWriter(inherited.ring("percepts")), _RECORDS, _OUTBOX, OverloadRule(stage))
-    return StageLoop(stage, control, inlets=[inbox, media], outlets=[percepts])
+    return StageLoop(stage, control, inlets=[inbox, media], outlets=[percepts], on_drain=stage.stop_sources)

@@ -91,6 +91,16 @@ def test_a_successor_keeps_the_entries_and_can_wipe_them(memory: int) -> None:
     assert [one.media_us for one in reader.snapshot(2, "t/a")] == [4]
 
 
+def test_a_stream_is_wiped_wherever_it_lies(memory: int) -> None:
+    writer, reader = SlabWriter(memory, LANES, FRAMES, SLOT), SlabReader(memory)
+    for lane, stream in ((0, "t/a"), (1, "t/b")):
+        for number in (10, 20):
+            writer.push(lane, frame(stream, number))
+    SlabWriter(memory, LANES, FRAMES, SLOT).wipe_stream("t/b", 0, 15)
+    assert [one.media_us for one in reader.snapshot(0, "t/a")] == [10, 20]
+    assert [one.media_us for one in reader.snapshot(1, "t/b")] == [20]
+
+
 def test_another_stream_in_the_lane_finds_nothing_of_the_last_one(memory: int) -> None:
     writer, reader = SlabWriter(memory, LANES, FRAMES, SLOT), SlabReader(memory)
     writer.push(0, frame("t/old", 1, jpeg=b"of the old stream"))
