@@ -1,0 +1,79 @@
+"""The procedural world's public face: a seed in; a script, its frames, its video, its questions and captions out.
+
+    script = World(seed=7).script()
+    write_video(script, Path("seven.mp4"))
+    for question in questions(script, at_us=script.duration_us): ...
+
+How it is made up: `world_script` (what can happen), `world_writer` (seed to script), `world_render`, `world_sound` and
+`world_video` (script to file), `world_questions` (script to questions and captions).
+"""
+
+from dataclasses import dataclass, replace
+
+from training.world_questions import Caption, WorldQuestion, captions, questions
+from training.world_render import frame, frame_times, frames
+from training.world_script import (
+    COLOURS,
+    PLACES,
+    SECOND,
+    SHAPES,
+    UNSEEN_PAIRS,
+    Appeared,
+    Beeped,
+    Cut,
+    Entered,
+    Event,
+    Left,
+    Moved,
+    Script,
+    SignShown,
+    Spoke,
+    Thing,
+)
+from training.world_sound import soundtrack
+from training.world_video import write_video
+from training.world_writer import PRESETS, Preset, write_script
+
+__all__ = [
+    "COLOURS",
+    "PLACES",
+    "PRESETS",
+    "SECOND",
+    "SHAPES",
+    "UNSEEN_PAIRS",
+    "Appeared",
+    "Beeped",
+    "Caption",
+    "Cut",
+    "Entered",
+    "Event",
+    "Left",
+    "Moved",
+    "Preset",
+    "Script",
+    "SignShown",
+    "Spoke",
+    "Thing",
+    "World",
+    "WorldQuestion",
+    "captions",
+    "frame",
+    "frame_times",
+    "frames",
+    "questions",
+    "soundtrack",
+    "write_video",
+]
+
+
+@dataclass(frozen=True)
+class World:
+    """One world: all of it follows from the seed and the preset."""
+
+    seed: int
+    preset: Preset = PRESETS["plain"]
+
+    def script(self, duration_s: float | None = None) -> Script:
+        """What happens in it, for the preset's duration or another."""
+        preset = self.preset if duration_s is None else replace(self.preset, duration_s=duration_s)
+        return write_script(self.seed, preset)
