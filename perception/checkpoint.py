@@ -67,7 +67,7 @@ def _auto_attention(device: torch.device, dtype: torch.dtype) -> str:
 def bfloat16_is_faster(device: torch.device) -> bool:
     """Measured, not looked up: processors without bf16 products run them a hundred times slower than fp32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     full, half = (torch.ones(64, 512, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
     full_b, half_b = (torch.ones(512, 512, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
     slow, fast = [], []

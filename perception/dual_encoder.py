@@ -30,7 +30,7 @@ class CheckpointImages:
         self._model = model
         self._processor = processor
         self._placement = placement
-        self._dim = self.embed_images([np.full((64, 64, 3), 90, np.uint8)]).shape[1]
+        self._dim: int = self.embed_images([np.full((64, 64, 3), 90, np.uint8)]).shape[1]
 
     @property
     def dim(self) -> int:
@@ -59,7 +59,7 @@ class CheckpointTexts:
         self._longest = int(model.config.text_config.max_position_embeddings)
         # SigLIP has seen padded texts only, without a mask, and reads the last position; CLIP reads its end token's.
         self._padded = str(model.config.model_type).startswith("siglip")
-        self._dim = self.embed_texts(["a"]).shape[1]
+        self._dim: int = self.embed_texts(["a"]).shape[1]
 
     @property
     def dim(self) -> int:

@@ -64,7 +64,9 @@ class CheckpointVision:
         self._processor = processor
         self._placement = placement
         self._merge: int = getattr(processor, "merge_size", 0) or 0
-        self._options = {name: value for name, value in _ONE_PICTURE.items() if hasattr(processor, name)}
+        self._options: dict[str, Any] = {
+            name: value for name, value in _ONE_PICTURE.items() if hasattr(processor, name)
+        }
         if self._merge:
             self._options["size"] = _bounded(processor, frame_tokens)
         self._max_bytes = self._measure(frame_tokens)

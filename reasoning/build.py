@@ -2,10 +2,10 @@
 
 from perception.window import WindowSource
 from reasoning.config import ReasoningConfig
-from reasoning.engine import LocalEngine
+from reasoning.local import load_engine
 from reasoning.stage import Clock, ReasoningStage
 
 
 def build_stage(config: ReasoningConfig, window: WindowSource, clock: Clock) -> ReasoningStage:
     """Load the model. Raises StartRefused."""
-    return ReasoningStage(config, LocalEngine(config.model), window, clock)
+    return ReasoningStage(config, load_engine(config.model, config.evidence_cache_bytes), window, clock)

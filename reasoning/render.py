@@ -58,7 +58,7 @@ class Renderer:
         """The text with a seam inside whatever the tokenizer would take for one of its own tokens."""
         text = text.replace(_SEAM, "")
         folded = unicodedata.normalize("NFKC", text)
-        if self._reserved.search(folded) and not self._reserved.search(text):
+        if len(self._reserved.findall(folded)) > len(self._reserved.findall(text)):
             text = folded
         return self._reserved.sub(lambda found: found[0][:1] + _SEAM + found[0][1:], text)
 

@@ -1,300 +1,296 @@
-"""The reasoning stage: questions in; recalls, answers token by token, and exactly one end for each question out."""
+"""The reasoning stage: questions in; recalls, answers piece by piece, and exactly one end for each question out."""
 
-import json
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
-from memory.messages import Context, Coverage, Recall, StreamCoverage
+import msgspec
+
+from memory.messages import Context, Recall
 from perception.messages import Fault
 from perception.window import WindowFrame, WindowSource
 from reasoning.config import ReasoningConfig
-from reasoning.engine import Generation, LocalEngine, Prompt, Sampling, TextStream
-from reasoning.evidence import EvidenceCache
+from reasoning.engine import Delta, Engine, EngineOutput, Failed, Finished, Request, Started
 from reasoning.messages import (
     AnswerDelta,
-    AnswerDone,
     AnswerFailed,
     Ask,
     CachesForgotten,
     Cancel,
-    EvidenceUsed,
     FinishReason,
     ForgetCaches,
     MemoryLost,
     MemoryReady,
     ReasoningInput,
     ReasoningOutput,
-    Timing,
 )
-from reasoning.prompt import SPEECH_LINES, PromptWriter, Seen, describe
+from reasoning.prompt import Prompt
+from reasoning.question import Question, asked_range, end_of_memory, is_uncovered, within, without_memory
 from reasoning.uncovered import uncovered_text
 
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], int]
 
-_EMPTY: Final = Coverage("none", -1, -1, [], 0)
-
-
-@dataclass
-class _Question:
-    """One question on its way."""
-
-    ask: Ask
-    recall: int
-    window: list[WindowFrame]
-    admitted_us: int
-    context: Context | None = None
-    recalled_us: int = 0
-    begun_us: int = 0
-    first_us: int = 0
-    generation: Generation | None = None
-    stream: TextStream | None = None
-    used: list[EvidenceUsed] = field(default_factory=list)
-    newest_arrival_us: int = -1
-    input_tokens: int = 0
-    output_tokens: int = 0
+_CANCELLED: Final = Fault("cancelled", "the question was cancelled")
+_FORGOTTEN: Final = Fault("cancelled", "what the answer rests on was forgotten meanwhile: ask again")
+_LATE: Final = Fault("deadline_exceeded", "the answer was not ready in time: allow more by deadline_ms")
+_LOST: Final = Fault("process_lost", "memory, which this question needs, is restarting: ask again in a moment")
+_NO_FRAMES: Final = Fault("no_frames_yet", "there is no frame yet: ask again when the stream is live")
+_STOPPING: Final = Fault("draining", "the server is stopping: ask again in a moment")
+_TOO_MANY: Final = Fault("too_many_questions", "too many questions are open: wait for some of them to end")
 
 
 class ReasoningStage:
-    """Answers one question after the other; those that wait are recalled meanwhile."""
+    """Hands questions to its engine in order, as many as that works on at once; the others are recalled meanwhile."""
 
-    def __init__(self, config: ReasoningConfig, engine: LocalEngine, window: WindowSource, clock: Clock) -> None:
+    def __init__(self, config: ReasoningConfig, engine: Engine, window: WindowSource, clock: Clock) -> None:
         self._config, self._engine, self._window, self._clock = config, engine, window, clock
-        self._writer = PromptWriter(engine.tokenizer, engine.frame_ids, config.system_prompt)
-        self.cache = EvidenceCache(engine.encode, config.evidence_cache_bytes)
-        self._questions: OrderedDict[str, _Question] = OrderedDict()
+        self._inbox: deque[ReasoningInput] = deque()
         self._outputs: list[ReasoningOutput] = []
+        self._open: OrderedDict[str, Question] = OrderedDict()
+        self._begun: set[str] = set()
         self._recalls = 0
         self._memory = True
 
-    # ------------------------------------------------------------ in
+    # ------------------------------------------------------------ the four verbs
 
     def submit(self, message: ReasoningInput) -> None:
-        """Take a message."""
+        """Take a message; never blocks."""
+        self._inbox.append(message)
+
+    def has_work(self) -> bool:
+        """Whether a question can go on, something came in, or a time has passed."""
+        return (
+            bool(self._inbox or self._outputs)
+            or self._engine.has_work()
+            or self._next_ready() is not None
+            or self._is_overdue()
+        )
+
+    def step(self) -> list[ReasoningOutput]:
+        """All that came in, then one piece of the engine's work: at most one token of each question."""
+        while self._inbox:
+            self._take(self._inbox.popleft())
+        self._expire()
+        self._begin_ready()
+        if self._engine.has_work():
+            for output in self._engine.step():
+                self._relay(output)
+        return self._flush()
+
+    def close(self) -> list[ReasoningOutput]:
+        """Every question that is open ends here."""
+        while self._inbox:
+            self._take(self._inbox.popleft())
+        for question in list(self._open.values()):
+            self._fail(question, _STOPPING)
+        self._engine.close()
+        return self._flush()
+
+    def _flush(self) -> list[ReasoningOutput]:
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    # ------------------------------------------------------------ in
+
+    def _take(self, message: ReasoningInput) -> None:
         match message:
             case Ask():
                 self._admit(message)
             case Cancel(question_id):
-                self._fail(question_id, "cancelled", "the question was cancelled")
+                if question_id in self._open:
+                    self._fail(self._open[question_id], _CANCELLED)
             case Context():
                 self._recalled(message)
             case MemoryLost():
                 self._memory = False
-                for question in list(self._questions.values()):
-                    if question.context is None:
-                        self._without_memory(question)
+                for question in self._waiting():
+                    self._go_on_without_memory(question, "lost")
             case MemoryReady():
                 self._memory = True
-            case ForgetCaches(stream, request, events):
-                self.cache.forget(stream, events)
-                self._forget_contexts(stream, set(events))
-                self._outputs.append(CachesForgotten(stream, request))
+            case ForgetCaches():
+                self._forget(message)
 
     def _admit(self, ask: Ask) -> None:
-        """Take the now window as it is, and ask memory for the past."""
-        self._recalls += 1
-        window = [frame for asked in ask.streams for frame in self._window.snapshot(asked.lane, asked.stream)]
-        question = _Question(ask, self._recalls, _within(window, ask, self._config.window_frames), self._clock())
-        self._questions[ask.question_id] = question
-        if not self._memory:
-            self._without_memory(question)
+        if ask.question_id in self._open:
+            log.error("question %s came twice", ask.question_id)
             return
-        self._outputs.append(
-            Recall(
-                self._recalls,
-                [asked.stream for asked in ask.streams],
-                ask.question,
-                ask.since_us,
-                ask.until_us,
-                [asked.now_us for asked in ask.streams],
-                0,
-            )
-        )
+        question = Question(ask, self._clock())
+        if len(self._open) >= self._config.max_open_questions:
+            self._outputs.append(AnswerFailed(ask.question_id, _TOO_MANY))
+            return
+        self._open[ask.question_id] = question
+        self._look_and_recall(question)
+
+    def _look_and_recall(self, question: Question) -> None:
+        """The window as it is now, and a recall that runs while others are answered."""
+        question.context = None
+        question.searched_end = False
+        question.window = self._look(question.ask)
+        self._recall(question, question.ask.since_us, question.ask.until_us)
+
+    def _recall(self, question: Question, since_us: int | None, until_us: int | None) -> None:
+        self._recalls += 1
+        question.recall, question.recall_sent_us = self._recalls, self._clock()
+        if not self._memory:
+            self._go_on_without_memory(question, "lost")
+            return
+        streams = question.ask.streams
+        names, now_us = [one.stream for one in streams], [one.now_us for one in streams]
+        self._outputs.append(Recall(question.recall, names, question.ask.question, since_us, until_us, now_us, limit=0))
+
+    def _look(self, ask: Ask) -> list[WindowFrame]:
+        """The newest frames of each stream, fewer where many are asked; of an explicit range what lies in it."""
+        share = max(1, self._config.window_frames // max(1, len(ask.streams)))
+        span = asked_range(ask, None)
+        seen: list[WindowFrame] = []
+        for asked in ask.streams:
+            frames = within(self._window.snapshot(asked.lane, asked.stream), span)
+            seen += [self._shared(frame) for frame in frames[-share:]]
+        return seen
+
+    def _shared(self, frame: WindowFrame) -> WindowFrame:
+        """The same frame with the bytes that another open question holds already, so that waiting costs no memory."""
+        for question in self._open.values():
+            for other in question.window:
+                if other.stream == frame.stream and other.jpeg == frame.jpeg and other.tokens == frame.tokens:
+                    return msgspec.structs.replace(frame, jpeg=other.jpeg, tokens=other.tokens)
+        return frame
 
     def _recalled(self, context: Context) -> None:
-        for question in self._questions.values():
-            if question.recall == context.request and question.context is None:
-                question.context, question.recalled_us = context, self._clock()
-
-    def _without_memory(self, question: _Question) -> None:
-        """Answer from the window alone, or say that the process that was needed is gone."""
-        if not question.window:
-            self._fail(question.ask.question_id, "process_lost", "memory is restarting; ask again in some seconds")
+        question = next((one for one in self._waiting() if one.recall == context.request), None)
+        if question is None:
             return
-        coverage = [StreamCoverage(asked.stream, _EMPTY) for asked in question.ask.streams]
-        explain = json.dumps({"range": None, "gate": {"memory": "lost"}, "candidates": []})
-        question.context = Context(question.recall, [], [], coverage, None, None, needs_past=False, explain=explain)
-        question.recalled_us = self._clock()
+        asked = {one.stream for one in question.ask.streams}
+        evidence = [kept for kept in context.evidence if kept.stream in asked]
+        speech = [line for line in context.speech if line.stream in asked]
+        context = msgspec.structs.replace(context, evidence=evidence, speech=speech)
+        span = end_of_memory(context.coverage)
+        if not (question.window or evidence or question.searched_end) and span is not None:
+            # The stream is offline and the gate kept the past out: then the last that was seen is what there is.
+            question.searched_end = True
+            if asked_range(question.ask, context) is None:
+                self._recall(question, *span)
+                return
+        question.context, question.recalled_us = context, self._clock()
 
-    def _forget_contexts(self, stream: str, events: set[str]) -> None:
-        """A question that was recalled but has not begun is answered without what is forgotten now."""
-        for question in self._questions.values():
-            if question.generation is not None:
+    def _go_on_without_memory(self, question: Question, why: str) -> None:
+        if not question.window:
+            self._fail(question, _LOST)
+            return
+        question.context, question.recalled_us = without_memory(question, why), self._clock()
+
+    def _waiting(self) -> list[Question]:
+        return [question for question in self._open.values() if question.context is None]
+
+    def _forget(self, message: ForgetCaches) -> None:
+        """Drop what is cached; questions on their way that may rest on it look and recall anew, or end."""
+        self._engine.forget(message.stream, message.events)
+        for question in list(self._open.values()):
+            if all(asked.stream != message.stream for asked in question.ask.streams):
                 continue
-            question.window = [frame for frame in self._still_there(question) if frame.stream != stream or events]
-            if question.context is not None:
-                kept = [
-                    e for e in question.context.evidence if e.stream != stream or (events and e.event not in events)
-                ]
-                old = question.context
-                question.context = Context(
-                    old.request, kept, [s for s in old.speech if s.stream != stream], old.coverage, old.since_us,
-                    old.until_us, old.needs_past, old.explain,
-                )  # fmt: skip
-
-    def _still_there(self, question: _Question) -> list[WindowFrame]:
-        asks = question.ask
-        window = [frame for asked in asks.streams for frame in self._window.snapshot(asked.lane, asked.stream)]
-        return _within(window, asks, self._config.window_frames)
+            if question.said:
+                self._fail(question, _FORGOTTEN)
+                continue
+            self._let_go(question)
+            self._look_and_recall(question)
+        self._outputs.append(CachesForgotten(message.stream, message.request))
 
     # ------------------------------------------------------------ work
 
-    def has_work(self) -> bool:
-        """Whether a question can go on or something is to be said."""
-        return bool(self._outputs) or any(q.context is not None for q in self._questions.values()) or self._overdue()
-
-    def _overdue(self) -> bool:
+    def _is_overdue(self) -> bool:
         now_us = self._clock()
-        return any(now_us >= min(q.ask.deadline_us, self._recall_by(q)) for q in self._questions.values())
+        return any(now_us >= self._due_us(question) for question in self._open.values())
 
-    def _recall_by(self, question: _Question) -> int:
-        waiting = question.context is None
-        return question.admitted_us + self._config.recall_timeout_us if waiting else question.ask.deadline_us
-
-    def step(self) -> list[ReasoningOutput]:
-        """One token of the oldest question that memory has answered."""
-        self._expire()
-        for question in self._questions.values():
-            if question.context is not None:
-                self._advance(question)
-                break
-        outputs, self._outputs = self._outputs, []
-        return outputs
-
-    def close(self) -> list[ReasoningOutput]:
-        """Every question that is open ends here."""
-        for question_id in list(self._questions):
-            self._fail(question_id, "process_lost", "the server is stopping; ask again")
-        outputs, self._outputs = self._outputs, []
-        return outputs
+    def _due_us(self, question: Question) -> int:
+        if question.context is not None:
+            return question.ask.deadline_us
+        return min(question.ask.deadline_us, question.recall_sent_us + self._config.recall_timeout_us)
 
     def _expire(self) -> None:
         now_us = self._clock()
-        for question_id, question in list(self._questions.items()):
+        for question in list(self._open.values()):
             if now_us >= question.ask.deadline_us:
-                self._fail(
-                    question_id, "deadline_exceeded", "the answer was not ready in time; allow more by deadline_ms"
-                )
-            elif question.context is None and now_us >= self._recall_by(question):
-                self._without_memory(question)
+                self._fail(question, _LATE)
+            elif now_us >= self._due_us(question):
+                self._go_on_without_memory(question, "late")
 
-    def _advance(self, question: _Question) -> None:
-        """Begin, go on or end; what goes wrong with one question is that question's end and no other's."""
-        try:
-            if question.generation is None and not self._begin(question):
-                return
-            self._decode(question)
-        except (RuntimeError, ValueError, MemoryError) as error:
-            log.error("question %s failed: %s", question.ask.question_id, type(error).__name__, exc_info=error)
-            self._fail(question.ask.question_id, "model_unavailable", "the model failed on this question; try another")
+    def _next_ready(self) -> Question | None:
+        if len(self._begun) >= self._engine.slots:
+            return None
+        ready = (one for one in self._open.values() if one.context is not None and one.id not in self._begun)
+        return next(ready, None)
 
-    def _begin(self, question: _Question) -> bool:
-        """Build the prompt. False: the question has ended without the model."""
-        context, ask = question.context, question.ask
-        assert context is not None
-        if self._not_covered(context) and not question.window:
-            self._finish(question, uncovered_text(context, ask), "not_covered")
-            return False
-        if not question.window and not context.evidence:
-            if self._not_covered(context) or any(one.coverage.start_us >= 0 for one in context.coverage):
-                self._finish(question, uncovered_text(context, ask), "not_covered")
+    def _begin_ready(self) -> None:
+        while (question := self._next_ready()) is not None and question.context is not None:
+            question.begun_us = self._clock()
+            if is_uncovered(question):
+                self._say(question, uncovered_text(question.ask, question.context))
+                self._finish(question, "not_covered", 0)
+            elif not question.window and not question.context.evidence:
+                self._end_without_frames(question, question.context)
             else:
-                self._fail(ask.question_id, "no_frames_yet", "the stream has no frame yet; ask again when it is live")
-            return False
-        question.begun_us = self._clock()
-        prompt = self._prompt(question, context)
-        question.input_tokens = len(prompt.ids)
-        question.generation = self._engine.begin(prompt, Sampling(ask.temperature, ask.seed))
-        question.stream = TextStream(self._engine.tokenizer)
-        return True
+                self._hand_over(question, question.context)
 
-    def _not_covered(self, context: Context) -> bool:
-        asked = context.since_us is not None or context.until_us is not None
-        return asked and all(one.coverage.covered == "none" for one in context.coverage)
+    def _end_without_frames(self, question: Question, context: Context) -> None:
+        """Memory may span the range and still hold no frame of it: in a gap, or before the first event is kept."""
+        if end_of_memory(context.coverage) is None:
+            self._fail(question, _NO_FRAMES)
+            return
+        self._say(question, uncovered_text(question.ask, context))
+        self._finish(question, "not_covered", 0)
 
-    def _prompt(self, question: _Question, context: Context) -> Prompt:
+    def _hand_over(self, question: Question, context: Context) -> None:
         ask = question.ask
-        past = context.evidence
-        tokens = self.cache.tokens(past)
-        evidence = [Seen(one.stream, one.media_us, t) for one, t in zip(past, tokens, strict=True)]
-        window = [Seen(f.stream, f.media_us, f.tokens) for f in question.window if f.tokens is not None]
-        question.used = [EvidenceUsed(e.stream, e.event, e.n, e.media_us, e.start_us, e.end_us, e.score) for e in past]
-        question.newest_arrival_us = max((frame.arrival_us for frame in question.window), default=-1)
-        parts = describe(ask.streams, evidence, context.speech[-SPEECH_LINES:], window, ask.question)
         own = "\n".join(dict.fromkeys(asked.prompt for asked in ask.streams if asked.prompt))
-        ids = self._writer.write(parts, ask.history, own)
-        return Prompt(ids, [seen.tokens for seen in (*evidence, *window)])
-
-    def _decode(self, question: _Question) -> None:
-        """One token, and the end where there is one."""
-        assert question.generation is not None
-        assert question.stream is not None
-        token = question.generation.step()
-        if question.first_us == 0:
-            question.first_us = self._clock()
-        question.output_tokens += 1
-        ended = token in self._engine.end_tokens
-        delta = "" if ended else question.stream.add(token)
-        full = question.output_tokens >= question.ask.max_tokens
-        if ended or full:
-            delta += question.stream.end()
-        if delta:
-            self._outputs.append(AnswerDelta(question.ask.question_id, delta))
-        if ended or full:
-            self._finish(question, question.stream.text, "stop" if ended else "length", said=True)
-
-    # ------------------------------------------------------------ ends
-
-    def _finish(self, question: _Question, text: str, reason: FinishReason, *, said: bool = False) -> None:
-        ask, now_us = question.ask, self._clock()
-        if not said:
-            question.first_us = now_us
-            self._outputs.append(AnswerDelta(ask.question_id, text))
-        context = question.context
-        begun_us = question.begun_us or now_us
-        timing = Timing(
-            queue_us=max(0, begun_us - question.recalled_us),
-            recall_us=max(0, question.recalled_us - question.admitted_us),
-            prefill_us=max(0, question.first_us - begun_us),
-            ttft_us=question.first_us - ask.arrival_us,
-            total_us=now_us - ask.arrival_us,
+        prompt = Prompt(
+            system="\n".join(text for text in (self._config.system_prompt, own) if text),
+            streams=ask.streams,
+            history=ask.history,
+            evidence=context.evidence,
+            speech=context.speech,
+            window=question.window,
+            question=ask.question,
         )
-        coverage = {one.stream: one.coverage for one in context.coverage} if context is not None else {}
-        self._outputs.append(
-            AnswerDone(
-                ask.question_id, text, reason, question.used, [coverage.get(a.stream, _EMPTY) for a in ask.streams],
-                question.newest_arrival_us, timing, question.input_tokens, question.output_tokens,
-                context.explain if context is not None else "",
-            )
-        )  # fmt: skip
-        self._questions.pop(ask.question_id, None)
+        self._begun.add(question.id)
+        self._engine.begin(Request(question.id, prompt, ask.max_tokens, ask.temperature, ask.seed))
 
-    def _fail(self, question_id: str, code: str, message: str) -> None:
-        if self._questions.pop(question_id, None) is not None:
-            self._outputs.append(AnswerFailed(question_id, Fault(code, message)))
+    # ------------------------------------------------------------ out
 
+    def _relay(self, output: EngineOutput) -> None:
+        question = self._open.get(output.id)
+        if question is None:
+            return
+        match output:
+            case Started(_, prompt, input_tokens):
+                question.prompt, question.input_tokens = prompt, input_tokens
+            case Delta(_, text):
+                self._say(question, text)
+            case Finished(_, reason, output_tokens):
+                self._finish(question, reason, output_tokens)
+            case Failed(_, fault):
+                self._fail(question, fault)
 
-def _within(window: list[WindowFrame], ask: Ask, frames: int) -> list[WindowFrame]:
-    """The newest frames of each stream; of an explicit range only those that lie in it."""
-    since = ask.since_us if ask.since_us is not None else -1
-    until = ask.until_us if ask.until_us is not None else 2**62
-    inside = [frame for frame in window if since <= frame.media_us < until]
-    share = max(1, frames // len(ask.streams))
-    kept: list[WindowFrame] = []
-    for asked in ask.streams:
-        kept += [frame for frame in inside if frame.stream == asked.stream][-share:]
-    return kept
+    def _say(self, question: Question, text: str) -> None:
+        if question.first_us is None:
+            question.first_us = self._clock()
+        question.said.append(text)
+        self._outputs.append(AnswerDelta(question.id, text))
+
+    def _finish(self, question: Question, reason: FinishReason, output_tokens: int) -> None:
+        self._let_go(question, ended=True)
+        self._outputs.append(question.done(reason, self._clock(), output_tokens))
+
+    def _fail(self, question: Question, fault: Fault) -> None:
+        self._let_go(question, ended=True)
+        self._outputs.append(AnswerFailed(question.id, fault))
+
+    def _let_go(self, question: Question, *, ended: bool = False) -> None:
+        """Take a question from the engine; and out of the table, where it has ended."""
+        if question.id in self._begun:
+            self._begun.discard(question.id)
+            self._engine.cancel(question.id)
+        if ended:
+            self._open.pop(question.id, None)

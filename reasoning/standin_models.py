@@ -68,6 +68,7 @@ SIZES: Final[dict[str, Size]] = {
 }
 """`smolvlm-256m` has the shape of SmolVLM-256M; the others are small enough to be made in a second."""
 
+_QWEN: Final[Any] = Qwen3VLConfig
 _CLASSES: Final[dict[str, tuple[type[Any], type[Any], str]]] = {
     "idefics3": (Idefics3Config, Idefics3ForConditionalGeneration, "Idefics3"),
     "smolvlm": (SmolVLMConfig, SmolVLMForConditionalGeneration, "SmolVLM"),
@@ -131,7 +132,7 @@ def make_qwen3_vl(folder: Path, seed: int = 0, gain: float = 1.6) -> Path:
     }
     vision = {"depth": 3, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64, "out_hidden_size": 64}
     grid = {"patch_size": 8, "spatial_merge_size": 2, "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
-    config = Qwen3VLConfig(text_config=text, vision_config=vision | grid, tie_word_embeddings=True, **ids)
+    config: Any = _QWEN(text_config=text, vision_config=vision | grid, tie_word_embeddings=True, **ids)
     _save_random(Qwen3VLForConditionalGeneration, config, folder, end, seed, gain)
     save_tokenizer(folder, tokenizer, "<|im_end|>", QWEN_TEMPLATE, 16384)
     size = {"shortest_edge": 32 * 32, "longest_edge": 256 * 256}
@@ -142,7 +143,7 @@ def make_qwen3_vl(folder: Path, seed: int = 0, gain: float = 1.6) -> Path:
     return folder
 
 
-def _save_random(model_class: type[Any], config: Any, folder: Path, end: int, seed: int, gain: float) -> None:
+def _save_random(model_class: type[Any], config: Any, folder: Path, end: int | None, seed: int, gain: float) -> None:
     torch.manual_seed(seed)
     model = model_class(config)
     scatter(model, gain)

@@ -1,0 +1,107 @@
+"""One answer in the making: a prompt of ids and visual tokens, read in chunks, then one token at a time.
+
+Cache, positions and randomness belong to the request, so that requests may take turns on one model.
+"""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from perception.vision import to_tensor
+from perception.window import VisualTokens
+from reasoning.families.common import Family
+
+
+class Decoding:
+    """Greedy at temperature 0; else each token is drawn with the request's own generator."""
+
+    def __init__(
+        self,
+        family: Family,
+        ids: Sequence[int],
+        frames: Sequence[VisualTokens],
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        """ids: one image token for each visual token of each frame, in order. Raises ValueError where they differ."""
+        self._model = family.model
+        device = self._model.device
+        self._ids = torch.tensor([list(ids)], device=device)
+        self._positions = family.positions(self._ids, frames)
+        self._pictured = (self._ids[0] == family.image_token).cumsum(0).tolist()
+        self._visual = _joined([frame.tokens for frame in frames], self._model)
+        depth = len(frames[0].deepstack) if frames else 0
+        self._deep = [_joined([frame.deepstack[n] for frame in frames], self._model) for n in range(depth)]
+        given = 0 if self._visual is None else self._visual.shape[0]
+        if self._pictured[-1] != given:
+            raise ValueError(f"{self._pictured[-1]} places for {given} visual tokens")
+        self._cache: Any = DynamicCache(config=self._model.config.get_text_config(decoder=True))
+        self._read = 0
+        self._logits: torch.Tensor | None = None
+        self._temperature = temperature
+        self._random = torch.Generator().manual_seed(seed)
+
+    @property
+    def prefilled(self) -> bool:
+        """Whether the whole prompt has been read."""
+        return self._read >= self._ids.shape[1]
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt."""
+        return int(self._ids.shape[1])
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """Scores of the next token, [vocabulary]."""
+        if self._logits is None:
+            raise RuntimeError("the prompt has not been read")
+        return self._logits
+
+    @torch.inference_mode()
+    def prefill(self, most: int) -> bool:
+        """Read up to `most` more tokens of the prompt. Returns whether that was all of it."""
+        start, end = self._read, min(self._read + most, self.length)
+        visual = self._between(self._pictured[start - 1] if start else 0, self._pictured[end - 1])
+        self._forward(self._ids[:, start:end], start, end, visual)
+        return self.prefilled
+
+    @torch.inference_mode()
+    def token(self) -> int:
+        """Choose the next token. Its scores are needed no longer: `extend` before the next."""
+        scores = self.logits
+        if self._temperature <= 0:
+            return int(scores.argmax())
+        weights = torch.softmax(scores.float().cpu() / self._temperature, -1)
+        return int(torch.multinomial(weights, 1, generator=self._random))
+
+    @torch.inference_mode()
+    def extend(self, token: int) -> None:
+        """Read a token that was chosen."""
+        ids = torch.tensor([[token]], device=self._ids.device)
+        self._forward(ids, self._read, self._read + 1, {})
+
+    def _forward(self, ids: torch.Tensor, start: int, end: int, visual: dict[str, Any]) -> None:
+        places = self._positions.between(start, end)
+        out = self._model(
+            input_ids=ids, position_ids=places, past_key_values=self._cache, use_cache=True, logits_to_keep=1, **visual
+        )
+        self._logits = out.logits[0, -1]
+        self._read = end
+
+    def _between(self, first: int, last: int) -> dict[str, Any]:
+        """The visual tokens [first, last), as the models' forward takes what was encoded before."""
+        if self._visual is None or first == last:
+            return {}
+        deep = [(layer[first:last],) for layer in self._deep if layer is not None]
+        image = SimpleNamespace(pooler_output=[self._visual[first:last]], deepstack_features=deep)
+        return {"mm_encoder_outputs": {"image": image}}
+
+
+def _joined(parts: Sequence[Any], model: Any) -> torch.Tensor | None:
+    if not parts:
+        return None
+    return torch.cat([to_tensor(part) for part in parts]).to(model.device, model.dtype)
