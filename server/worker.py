@@ -3,6 +3,7 @@
 import importlib
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import msgspec
@@ -17,11 +18,13 @@ from server.logs import redactor, set_up
 
 log = logging.getLogger(__name__)
 
+Build = Callable[[StageName, Any, Inherited, Channel], StageLoop]
+
 _START_PATIENCE_S: Final = 30.0
 
 
-def main() -> int:
-    """Run the stage that the command line names; the exit status."""
+def main(build: Build | None = None) -> int:
+    """Run the stage that the command line names; the exit status. build: another maker of its loop, for tests."""
     stage = cast(StageName, sys.argv[1])
     if stage not in STAGES:
         return 2
@@ -29,7 +32,7 @@ def main() -> int:
     prepare_process(inherited.parent)
     control = inherited.control()
     try:
-        return _serve(stage, inherited, control)
+        return _serve(stage, inherited, control, build or _build)
     except ChannelClosed:
         return 1
     except Exception:
@@ -38,13 +41,13 @@ def main() -> int:
         return 1
 
 
-def _serve(stage: StageName, inherited: Inherited, control: Channel) -> int:
+def _serve(stage: StageName, inherited: Inherited, control: Channel, build: Build) -> int:
     start = _await_start(control)
     redactor.add(start.secrets)
     set_up("json" if start.log_json else "text", start.log_level)
     config = msgspec.msgpack.decode(start.config, type=CONFIGS[stage])
     try:
-        loop = _build(stage, config, inherited, control)
+        loop = build(stage, config, inherited, control)
     except StartRefused as refused:
         control.send(StartFailed(Fault(refused.code, refused.message)))
         return 2

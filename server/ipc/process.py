@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import psutil
 
@@ -16,6 +17,7 @@ from server.ipc.messages import Drain, StageName
 
 log = logging.getLogger(__name__)
 
+_ROOT = str(Path(__file__).resolve().parents[2])
 _STDERR = 2
 """What a child prints belongs to the log: standard output is the server's own."""
 
@@ -35,7 +37,13 @@ class StageProcess:
         parent_end, child_end = socket_pair()
         fds = {"control": [child_end.fileno()], **links.stage_fds(stage)}
         numbers = sorted({fd for group in fds.values() for fd in group})
-        environment = {**os.environ, FDS_VARIABLE: json.dumps(fds), PARENT_VARIABLE: str(os.getpid())}
+        environment = {
+            **os.environ,
+            # The child imports what its parent runs, whatever the working directory is.
+            "PYTHONPATH": os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH")))),
+            FDS_VARIABLE: json.dumps(fds),
+            PARENT_VARIABLE: str(os.getpid()),
+        }
         # The child keeps the parent's process group, so that a kill of the group reaches it; it ignores Ctrl-C itself.
         self._process = subprocess.Popen(
             command(stage), pass_fds=numbers, env=environment, stdin=subprocess.DEVNULL, stdout=_STDERR
