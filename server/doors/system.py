@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from server.doors.replies import ERRORS, TheHub, Who
 from server.errors import RequestError
 from server.metrics import CONTENT_TYPE, label_of
+from server.models import EMBEDDED, resolve_model
 from server.protocol import LiveReply, ProcessView, ReadyReply, ServerReply
 from server.streams import DEFAULT_TENANT
 from server.views import lag_ms
@@ -62,11 +63,10 @@ async def server(hub: TheHub, who: Who) -> ServerReply:
     """Version, processes and limits."""
     _operator_only(who)
     config = hub.core.config
-    model = Path(config.model).name if os.sep in config.model and Path(config.model).is_dir() else config.model
     return ServerReply(
         version=server_version(),
         pid=os.getpid(),
-        model=model,
+        model=_model_name(config.model),
         uptime_s=round((hub.core.clocks.monotonic_us() - hub.started_us) / 1e6, 3),
         processes={
             str(name): ProcessView(
@@ -80,3 +80,10 @@ async def server(hub: TheHub, who: Who) -> ServerReply:
         },
         limits=config.limits.model_dump(),
     )
+
+
+def _model_name(spec: str) -> str:
+    """What answers, without a path: a folder's last part, a hub id, or the embedded model and whether it stands in."""
+    if spec == EMBEDDED:
+        return f"{EMBEDDED} (stand-in)" if resolve_model(EMBEDDED).standin else EMBEDDED
+    return Path(spec).name if os.sep in spec and Path(spec).is_dir() else spec
