@@ -2,9 +2,10 @@
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, NoReturn, cast
 
 import msgspec
 
@@ -69,5 +70,11 @@ def _await_start(control: Channel) -> Start:
     raise ChannelClosed("no start message came")
 
 
+def leave(status: int) -> NoReturn:
+    """End the process at once: the stage is closed, and taking the libraries apart would take seconds."""
+    logging.shutdown()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -5,7 +5,6 @@ commands, and a model folder's name decides how a stage starts.
 """
 
 import os
-import sys
 import time
 from collections import deque
 from pathlib import Path
@@ -56,7 +55,7 @@ from server.ipc.messages import StageName, Throttle
 from server.ipc.ring import RingReader, RingWriter
 from server.ipc.runtime import StageLoop
 from server.ipc.slab import SlabReader, SlabWriter
-from server.worker import main
+from server.worker import leave, main
 
 FRAMES, SLOT = 4, 100_000
 
@@ -253,4 +252,4 @@ def obey_folder(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(build))
+    leave(main(build))
