@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, product
 from typing import Final, Literal
 
@@ -39,7 +39,7 @@ class WorldQuestion:
     """A question and its truth. It is proved by what was in view in [truth_start_us, truth_end_us).
 
     choices: possible answers in random order, the true one among them; empty where anything may be said. about `never`:
-    what is asked for has not been in view; the truth's span is all that has been.
+    what is asked for has not been in view; the truth's span is all that has been. timed: the question names its time.
     """
 
     kind: Kind
@@ -49,6 +49,7 @@ class WorldQuestion:
     truth_start_us: int
     truth_end_us: int
     choices: tuple[str, ...] = ()
+    timed: bool = False
 
     def accepts(self, said: str) -> bool:
         """Whether these words give the true answer, and no other one beside it."""
@@ -157,15 +158,7 @@ def _with_shuffled_choices(question: WorldQuestion, dice: np.random.Generator) -
         others = [others[n] for n in dice.permutation(len(others))[:3]]
     choices = [question.answer, *others] if others else []
     mixed = tuple(choices[n] for n in dice.permutation(len(choices)))
-    return WorldQuestion(
-        question.kind,
-        question.text,
-        question.answer,
-        question.about,
-        question.truth_start_us,
-        question.truth_end_us,
-        mixed,
-    )
+    return replace(question, choices=mixed)
 
 
 class _Writer:
@@ -283,16 +276,16 @@ class _Writer:
             span = (at_us - SETTLED_US, at_us + SETTLED_US)
             count = _NUMBERS[len(scene.present(at_us))]
             text = f"How many objects were there at {second} s?"
-            yield WorldQuestion("count", text, count, "past", *span, _NUMBERS[:6])
+            yield WorldQuestion("count", text, count, "past", *span, _NUMBERS[:6], timed=True)
             yield from self._sign_at(scene.sign(at_us), second, span)
             for visit in scene.present(at_us):
                 text, place = f"Where was the {visit.thing.name} at {second} s?", visit.leg(at_us).origin.place
-                yield WorldQuestion("place", text, PLACES[place], "past", *span, PLACES)
+                yield WorldQuestion("place", text, PLACES[place], "past", *span, PLACES, timed=True)
 
     def _sign_at(self, sign: SignShown | None, second: int, span: tuple[int, int]) -> Iterator[WorldQuestion]:
         if sign is not None:
             text = f"What did the sign say at {second} s?"
-            yield WorldQuestion("sign", text, sign.text, "past", *span, _like(sign.text))
+            yield WorldQuestion("sign", text, sign.text, "past", *span, _like(sign.text), timed=True)
 
     def _about_order(self) -> Iterator[WorldQuestion]:
         firsts = [visits[0] for _, visits in _by_name(self._known)]

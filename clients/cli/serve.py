@@ -45,11 +45,12 @@ def serve(
 def demo(
     seed: Annotated[int, typer.Option(help="Which little film is shown.")] = 1,
     keep: Annotated[bool, typer.Option(help="Leave the server running.")] = False,
+    url: Annotated[str | None, typer.Option(help="A server that runs already, instead of one of its own.")] = None,
 ) -> int:
     """Show a film to a server of its own, ask three questions, print the answers beside the truth."""
     from clients.demo import run_demo
 
-    return run_demo(seed, keep=keep)
+    return run_demo(seed, keep, url)
 
 
 @config.command("show")
