@@ -190,25 +190,25 @@ class OverloadRule:
         self._dropped = RateLimitedWarning(log, "memory is behind: %d percepts dropped")
 
     def __call__(self, waiting: deque[Any]) -> None:
-        """Give up one percept, if one of a live stream waits; else the stage has to wait."""
+        """Give up the oldest of a live stream's, if there are any; else the stage has to wait."""
+        gaps: dict[str, int] = {}
         for place, record in enumerate(waiting):
             if isinstance(record, Percept | Unchanged) and record.stream in self._stage.live:
                 self._dropped()
-                if isinstance(record, Unchanged):
-                    del waiting[place]
-                else:
+                gap_at = gaps.get(record.stream)
+                if isinstance(record, Percept) and gap_at is None:
                     waiting[place] = Gap(record.stream, record.media_us, record.media_us + 1, "overload")
-                    self._merge(waiting, place)
+                    gaps[record.stream] = place
+                    continue
+                if gap_at is not None:
+                    waiting[gap_at] = Gap(record.stream, waiting[gap_at].start_us, record.media_us + 1, "overload")
+                del waiting[place]
                 return
-
-    def _merge(self, waiting: deque[Any], place: int) -> None:
-        """Two gaps of one stream side by side are one."""
-        if place == 0:
-            return
-        gap, before = waiting[place], waiting[place - 1]
-        if isinstance(before, Gap) and before.stream == gap.stream:
-            waiting[place - 1] = Gap(gap.stream, before.start_us, gap.end_us, "overload")
-            del waiting[place]
+            if isinstance(record, Gap) and record.reason == "overload":
+                gaps[record.stream] = place
+            elif hasattr(record, "stream"):
+                # Something that must not be passed by stands between.
+                gaps.pop(record.stream, None)
 
 
 def build_loop(config: PerceptionConfig, inherited: Inherited, control: Channel) -> StageLoop:
