@@ -1,0 +1,33 @@
+"""The demo as a user runs it: a real process that starts a real server; its exit code, and what it leaves behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str, patience_s: float = 240.0) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
+    command = [sys.executable, "-m", "clients.cli.main", "demo", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=patience_s, check=False)
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_works_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    done = run("--seed", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for said in ("The film", "truth", "answer", "moments", "first token", "Checked", "all of it worked"):
+        assert said in done.stdout
+    assert not list(tmp_path.glob("omnilive-demo-*"))
+
+
+@pytest.mark.timeout(60)
+def test_the_demo_says_what_is_wrong_when_no_server_answers() -> None:
+    done = run("--url", "http://127.0.0.1:9", patience_s=60)
+    assert done.returncode == 1
+    assert "error[unreachable]" in done.stdout
