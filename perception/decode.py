@@ -23,6 +23,9 @@ _FFMPEG_NAMES: Final = {"h265": "hevc"}
 _PARAMETER_SETS: Final = {"h264": (31, 0, 7), "hevc": (63, 1, 33)}
 """Mask, shift and type of the NAL unit that carries the sequence parameters, in Annex B."""
 
+# Our own bound is looked at before a picture is decoded; Pillow's would hide it behind a warning.
+Pillow.MAX_IMAGE_PIXELS = None
+
 Samples = NDArray[np.float32]
 
 

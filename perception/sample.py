@@ -14,6 +14,8 @@ _LEAST_LEVELS: Final = 5.0
 """A cell that differs by less is the same, whatever the noise."""
 _SIGMAS: Final = 5.0
 _MAD_TO_SIGMA: Final = 1.4826
+_MOST_NOISE: Final = 3.0
+"""More than any sensor leaves in a cell's mean: what moves the median further is a movement, not noise."""
 
 
 class Signer:
@@ -46,7 +48,7 @@ class ChangeDetector:
         encoded = self._encoded
         if encoded is None or previous is None:
             return True
-        noise = float(np.median(np.abs(signature - previous))) * _MAD_TO_SIGMA
+        noise = min(_MOST_NOISE, float(np.median(np.abs(signature - previous))) * _MAD_TO_SIGMA)
         moved = np.abs(signature - encoded).max(axis=0) > max(_LEAST_LEVELS, _SIGMAS * noise)
         return bool(moved.mean() >= self._share)
 
