@@ -89,7 +89,7 @@ class Links:
     def control(self, stage: StageName, end: socket.socket) -> Channel:
         """The parent's end of a control channel."""
         out, back = self.spills["server", stage], self.spills[stage, "server"]
-        return Channel(end, _OUTGOING[stage], RingWriter(out), RingReader(back, 0))
+        return _channel(end, _OUTGOING[stage], out, back)
 
 
 def create_links() -> Links:
@@ -132,4 +132,8 @@ class Inherited:
     def _channel(self, name: str, incoming: object, out: str, back: str) -> Channel:
         end = socket.socket(fileno=self.fd(name))
         end.setblocking(False)
-        return Channel(end, incoming, RingWriter(self.ring(out)), RingReader(self.ring(back), 0))
+        return _channel(end, incoming, self.ring(out), self.ring(back))
+
+
+def _channel(end: socket.socket, incoming: object, out: RingFiles, back: RingFiles) -> Channel:
+    return Channel(end, incoming, RingWriter(out, populate=False), RingReader(back, 0, populate=False))

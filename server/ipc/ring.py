@@ -62,7 +62,7 @@ class RecordTooLarge(ValueError):
 def create_ring(name: str, slots: int, slot_bytes: int, readers: int) -> RingFiles:
     """Make a ring; the creator keeps the descriptors open and hands them to both ends."""
     fd = create_memory_file(name, _data_offset(slots) + slots * slot_bytes)
-    words = memoryview(map_memory_file(fd)).cast("Q")
+    words = memoryview(map_memory_file(fd, populate=False)).cast("Q")
     words[_W_SLOTS], words[_W_SLOT_BYTES], words[_W_READERS] = slots, slot_bytes, readers
     words[_W_MAGIC] = _MAGIC
     events = tuple(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(readers))
@@ -77,8 +77,8 @@ def _data_offset(slots: int) -> int:
 class _Ring:
     """What both ends share: the mapping and where things lie in it."""
 
-    def __init__(self, memory: int) -> None:
-        self._bytes = memoryview(map_memory_file(memory))
+    def __init__(self, memory: int, populate: bool) -> None:
+        self._bytes = memoryview(map_memory_file(memory, populate=populate))
         self._words = self._bytes.cast("Q")
         if self._words[_W_MAGIC] != _MAGIC:
             raise ValueError("not a ring")
@@ -105,10 +105,13 @@ class _Ring:
 
 
 class RingWriter(_Ring):
-    """The one writer. A second one, after the first has died, goes on where it stopped."""
+    """The one writer. A second one, after the first has died, goes on where it stopped.
 
-    def __init__(self, files: RingFiles) -> None:
-        super().__init__(files.memory)
+    populate: fault all of it in now, for a steady speed; else a ring that is seldom full costs little resident memory.
+    """
+
+    def __init__(self, files: RingFiles, *, populate: bool = True) -> None:
+        super().__init__(files.memory, populate)
         self._events = files.events
         self._rewind = max(1, min(self.slots // 4, _REWIND_BYTES // self.slot_bytes))
         self._take_back_claim()
@@ -188,8 +191,8 @@ class RingWriter(_Ring):
 class RingReader(_Ring):
     """One of the readers. Its place is kept in the ring, so that a successor goes on where it stopped."""
 
-    def __init__(self, files: RingFiles, reader: int) -> None:
-        super().__init__(files.memory)
+    def __init__(self, files: RingFiles, reader: int, *, populate: bool = True) -> None:
+        super().__init__(files.memory, populate)
         if reader >= self.readers:
             raise ValueError(f"a ring of {self.readers} readers has no reader {reader}")
         self._event = files.events[reader] if files.events else -1

@@ -195,22 +195,19 @@ while True:
 
 
 def test_frames_are_whole_and_in_order_under_a_writer_that_is_killed(memory: int) -> None:
-    reader, newest, snapshots = SlabReader(memory), 0, 0
+    reader, newest = SlabReader(memory), 0
     for _ in range(6):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(memory), str(newest)], pass_fds=[memory], cwd=REPOSITORY
         )
         try:
             newest = wait_for_newer(reader, newest)
-            until = time.monotonic() + 0.15
-            while time.monotonic() < until:
+            for _ in range(10):
                 newest = check(reader, newest)
-                snapshots += 1
         finally:
             writer.kill()
             writer.wait()
         newest = check(reader, newest)
-    assert snapshots > 50
 
 
 def wait_for_newer(reader: SlabReader, than: int) -> int:
