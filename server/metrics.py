@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from perception.messages import StreamStatus
 
@@ -43,6 +43,8 @@ class Metrics:
     """One registry; labels instead of a name for each thing."""
 
     def __init__(self) -> None:
+        # Else each counter has a second series with its birth, which nobody reads.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         self.questions_in_flight = Gauge(
             "omnilive_questions_in_flight", "Questions accepted and not ended", registry=registry
