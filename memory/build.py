@@ -1,13 +1,15 @@
-"""From settings to a memory stage with its encoders loaded."""
+"""Loads memory's models and opens its stores."""
 
 from collections.abc import Callable
 
 from memory.config import MemoryConfig
-from memory.stage import Clock, MemoryStage
+from memory.stage import MemoryStage
 from perception.dual_encoder import load_image_encoder, load_text_encoder
 
 
-def build_stage(config: MemoryConfig, clock: Clock, notify: Callable[[], None] = lambda: None) -> MemoryStage:
-    """Load both halves of the recall encoder. `notify` is called from the writer thread. Raises StartRefused."""
-    texts = load_text_encoder(config.encoder)
-    return MemoryStage(config, texts, load_image_encoder(config.encoder), clock, notify)
+def build_stage(
+    config: MemoryConfig, clock: Callable[[], int], notify: Callable[[], None] | None = None
+) -> MemoryStage:
+    """The stage, ready for work. notify: called on the writer thread when the stage has work. Raises StartRefused."""
+    text, image = load_text_encoder(config.encoder), load_image_encoder(config.encoder)
+    return MemoryStage(config, text, image, clock, notify)

@@ -1,189 +1,306 @@
-"""From percepts to events: where one ends and the next begins, and which frames represent it. Knows no database."""
+"""Percepts in, events out: where one ends and the next begins, which frames stand for it. Pure, on media time."""
 
 import secrets
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from memory.messages import EventRecord, FrameRef, GapRecord, SpeechSpan
+from memory.keyframes import Keyframes
+from memory.messages import GapRecord
+from memory.rows import EventRow, Spoken, Vector, reach_of, to_half, unit
+from memory.spans import Spans
 from perception.messages import Gap, Percept, Speech, StreamEnded, Unchanged
 
-Vector = NDArray[np.float32]
+RESTART_GAP_US: Final = 5_000_000
+"""More than this between what is stored and what comes first after a start is a gap, whoever caused it."""
+JUMP_US: Final = 600_000_000
+"""Consecutive records further apart than this are no sparse sampling: the stream's clock has jumped."""
+_NEAR_US: Final = 5_000_000
+_WAITING_SPEECH: Final = 16
+_RECENT_EVENTS: Final = 8
 
-_PAUSE_US: Final = 2_000_000
-"""Speech that ends closes an event that was opened at least this long before."""
+
+@dataclass(frozen=True)
+class AddSpeech:
+    """Speech of a closed event, known only after it was closed."""
+
+    seq: int
+    spoken: Spoken
+
+
+Outcome = EventRow | GapRecord | AddSpeech
+"""What is to be committed."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Of an event's length, in media time, and of its keyframes."""
+
+    max_event_us: int
+    min_event_us: int
+    speech_event_us: int
+    keyframes: int
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Where a store goes on: free numbers, and where stored media time ends (0: a new store)."""
+
+    next_seq: int = 1
+    next_picture: int = 1
+    end_us: int = 0
 
 
 @dataclass
-class Keyframe:
-    """A frame that stands for its event."""
+class _Shown:
+    """The picture that was encoded last: it lasts while frames are found unchanged."""
 
-    n: int
-    media_us: int
+    picture: int
     jpeg: bytes
+    half: bytes
     vector: Vector
 
 
 @dataclass
-class OpenEvent:
-    """The event that is going on. `dirty`: something of it is not in the store yet."""
+class _Open:
+    """An event that goes on."""
 
+    seq: int
     id: str
-    stream: str
     start_us: int
-    end_us: int
-    keyframes: list[Keyframe] = field(default_factory=list)
-    speech: list[SpeechSpan] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
-    stored: int = 0
-    dirty: bool = True
+    last_us: int
+    frames: Keyframes
+    speech: list[Spoken] = field(default_factory=list)
+    total: Vector | None = None
 
-    @property
-    def transcript(self) -> str | None:
-        """What was said, if anything was understood."""
-        return " ".join(self.words) or None
+    def see(self, media_us: int, shown: _Shown) -> None:
+        """A frame belongs to it."""
+        self.last_us = media_us
+        self.frames.offer(media_us, shown.picture, shown.jpeg, shown.half)
+        self.total = shown.vector.copy() if self.total is None else self.total + shown.vector
 
-    def record(self, *, is_open: bool) -> EventRecord:
-        """The event as others see it."""
-        frames = [FrameRef(one.n, one.media_us) for one in self.keyframes]
-        return EventRecord(
-            self.id, self.stream, self.start_us, self.end_us, None, self.transcript, list(self.speech), 1, frames,
-            is_open,
+    def row(self, end_us: int, *, is_open: bool) -> EventRow:
+        """As it stands, ending at `end_us`."""
+        vector = to_half(unit(self.total)) if self.total is not None else b""
+        return EventRow(
+            self.seq, self.id, self.start_us, end_us, self.last_us, is_open, self.frames.frames, tuple(self.speech),
+            vector,
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Changes:
-    """What a record did: events that are closed now, a gap to keep."""
-
-    closed: list[OpenEvent] = field(default_factory=list)
-    gap: GapRecord | None = None
+def new_event_id() -> str:
+    """Unique among all streams."""
+    return f"e_{secrets.token_hex(10)}"
 
 
 class EventBuilder:
-    """One stream's events, one after the other, never overlapping.
+    """The events of one stream. `take` gives what is to be committed; the open event is read by `row`.
 
-    An event ends at a cut, at its greatest length, when speech ends in it, at a gap, and with the session. Its first
-    frame always represents it; the others are those that differ most from one another, `keyframes` in all.
+    Events never overlap and follow each other in time. `forgotten` holds ranges whose late records are dropped.
     """
 
-    def __init__(self, stream: str, max_event_us: int, keyframes: int) -> None:
-        self.stream = stream
-        self.max_event_us = max_event_us
-        self._keyframes = keyframes
-        self.current: OpenEvent | None = None
-        self._speech_ended_us: int | None = None
-        self._later_speech: list[tuple[SpeechSpan, str | None]] = []
+    def __init__(
+        self, bounds: Bounds, resume: Resume, forgotten: Spans, new_id: Callable[[], str] = new_event_id
+    ) -> None:
+        self.bounds = bounds
+        self.forgotten = forgotten
+        self.dropped = 0
+        self._next_seq = resume.next_seq
+        self._next_picture = resume.next_picture
+        self._newest_us = resume.end_us if resume.end_us > 0 else -1
+        self._fresh = resume.end_us > 0
+        self._new_id = new_id
+        self._open: _Open | None = None
+        self._shown: _Shown | None = None
+        self._last_cut_us: int | None = None
+        self._speech_over = False
+        self._waiting: deque[Spoken] = deque(maxlen=_WAITING_SPEECH)
+        self._recent: deque[tuple[int, int, int]] = deque(maxlen=_RECENT_EVENTS)
 
-    def take(self, record: Percept | Unchanged | Speech | Gap | StreamEnded) -> Changes:
-        """Work a record in."""
+    # ------------------------------------------------------------ what is open
+
+    @property
+    def end_us(self) -> int:
+        """The newest moment of which anything is known, -1 before the first."""
+        return self._newest_us
+
+    def row(self) -> EventRow | None:
+        """The open event as it stands."""
+        return self._open.row(self._open.last_us, is_open=True) if self._open is not None else None
+
+    def pin(self, event: str, numbers: list[int]) -> None:
+        """Frames that were shown to somebody stay."""
+        if self._open is not None and self._open.id == event:
+            self._open.frames.pin(numbers)
+
+    def touches(self, since_us: int, until_us: int) -> bool:
+        """Whether the open event holds anything of [since, until)."""
+        if self._open is None:
+            return False
+        start, end = reach_of(self._open.start_us, self._open.last_us + 1, tuple(self._open.speech))
+        return start < until_us and end > since_us
+
+    def forget(self) -> EventRow | None:
+        """Let go of the open event and of the picture on show; as it stood."""
+        row, self._open, self._shown = self.row(), None, None
+        return row
+
+    def drop_waiting_speech(self, since_us: int, until_us: int) -> None:
+        """Speech without an event yet goes too when its time is forgotten."""
+        kept = [said for said in self._waiting if said.end_us <= since_us or said.start_us >= until_us]
+        self._waiting = deque(kept, maxlen=_WAITING_SPEECH)
+
+    # ------------------------------------------------------------ records
+
+    def take(self, record: Percept | Unchanged | Speech | Gap | StreamEnded) -> list[Outcome]:
+        """Go on by one record."""
         match record:
             case Percept():
-                return self._percept(record)
+                return list(self._percept(record))
             case Unchanged():
-                return self._unchanged(record)
+                return list(self._unchanged(record))
             case Speech():
-                return self._speech(record)
+                return list(self._speech(record))
             case Gap():
-                closed = self._close(min(record.start_us, self._end_or(record.start_us)))
-                return Changes(closed, GapRecord(record.start_us, record.end_us, record.reason))
+                return list(self._gap(record))
             case StreamEnded():
-                return Changes(self._close(self._end_or(record.media_us)))
+                return list(self._ended(record))
 
-    def drop(self) -> OpenEvent | None:
-        """Forget the event that is going on."""
-        dropped, self.current = self.current, None
-        return dropped
+    def close(self) -> list[Outcome]:
+        """Close the open event where it stands."""
+        return list(self._close(self._open.last_us)) if self._open is not None else []
 
-    def _end_or(self, media_us: int) -> int:
-        return self.current.end_us if self.current is not None else media_us
+    def _percept(self, percept: Percept) -> Iterator[Outcome]:
+        if self._is_late(percept.media_us):
+            return
+        yield from self._hole(percept.media_us)
+        vector = np.frombuffer(percept.vector, dtype=np.float32)
+        boundary = self._boundary(percept.media_us, percept.cut_us if percept.cut else None)
+        self._shown = _Shown(self._next_picture, percept.jpeg, to_half(vector), vector)
+        self._next_picture += 1
+        yield from self._see(percept.media_us, boundary)
 
-    def _percept(self, percept: Percept) -> Changes:
-        closed: list[OpenEvent] = []
-        start_us = percept.media_us
-        if self.current is not None:
-            if percept.cut and percept.cut_us > self.current.start_us:
-                start_us = percept.cut_us
-                closed = self._close(percept.cut_us)
-            elif self._is_over(percept.media_us):
-                closed = self._close(percept.media_us)
-        if self.current is None:
-            self.current = self._open(start_us)
-        self._represent(self.current, percept)
-        self.current.end_us = max(self.current.end_us, percept.media_us)
-        return Changes(closed)
+    def _unchanged(self, unchanged: Unchanged) -> Iterator[Outcome]:
+        if self._shown is None or self._is_late(unchanged.media_us):
+            return
+        yield from self._hole(unchanged.media_us)
+        yield from self._see(unchanged.media_us, self._boundary(unchanged.media_us, None), renewed=True)
 
-    def _unchanged(self, record: Unchanged) -> Changes:
-        current = self.current
-        if current is None:
-            return Changes()
-        current.end_us = max(current.end_us, record.media_us)
-        if record.media_us - current.start_us < self.max_event_us:
-            return Changes()
-        # A still scene goes on: the next event begins with the picture that the last one ended with.
-        last = current.keyframes[-1]
-        closed = self._close(record.media_us)
-        self.current = self._open(record.media_us)
-        self.current.keyframes.append(Keyframe(0, record.media_us, last.jpeg, last.vector))
-        return Changes(closed)
-
-    def _is_over(self, media_us: int) -> bool:
-        current = self.current
-        assert current is not None
-        if media_us - current.start_us >= self.max_event_us:
-            return True
-        ended = self._speech_ended_us
-        return ended is not None and ended - current.start_us >= _PAUSE_US
-
-    def _speech(self, record: Speech) -> Changes:
-        if self.current is not None:
-            self.current.speech.append(SpeechSpan(record.start_us, record.end_us))
-            self.current.words += [record.transcript] if record.transcript else []
-            self.current.dirty = True
-            self._speech_ended_us = record.end_us
+    def _see(self, media_us: int, boundary: int | None, *, renewed: bool = False) -> Iterator[Outcome]:
+        """The picture on show is seen at a moment: of the open event, or of a new one that begins at the boundary."""
+        assert self._shown is not None
+        self._newest_us = media_us
+        if self._open is not None and boundary is not None:
+            yield from self._close(boundary)
+        if self._open is None:
+            start = media_us if boundary is None else boundary
+            yield from self._begin(start, media_us)
+        elif renewed:
+            self._open.last_us = media_us
         else:
-            self._later_speech.append((SpeechSpan(record.start_us, record.end_us), record.transcript))
-        return Changes()
+            self._open.see(media_us, self._shown)
 
-    def _open(self, start_us: int) -> OpenEvent:
-        self._speech_ended_us = None
-        event = OpenEvent(f"e_{secrets.token_hex(8)}", self.stream, start_us, start_us)
-        for span, words in self._later_speech:
-            event.speech.append(span)
-            event.words += [words] if words else []
-        self._later_speech = []
-        return event
+    def _begin(self, start_us: int, media_us: int) -> Iterator[Outcome]:
+        assert self._shown is not None
+        self._open = _Open(self._next_seq, self._new_id(), start_us, media_us, Keyframes(self.bounds.keyframes))
+        self._next_seq += 1
+        self._open.see(media_us, self._shown)
+        self._open.speech.extend(said for said in self._waiting if said.end_us > start_us - _NEAR_US)
+        self._waiting.clear()
+        if self._last_cut_us is None:
+            self._last_cut_us = start_us
+        yield self._open.row(media_us, is_open=True)
 
-    def _close(self, end_us: int) -> list[OpenEvent]:
-        current, self.current = self.current, None
-        if current is None:
-            return []
-        current.end_us = max(current.start_us, end_us)
-        current.dirty = True
-        return [current]
+    def _boundary(self, media_us: int, cut_us: int | None) -> int | None:
+        """Where the open event ends before this moment, None where it goes on."""
+        event = self._open
+        if event is None:
+            return None
+        if cut_us is not None:
+            cut_us = min(max(cut_us, event.last_us), media_us)
+            if self._last_cut_us is None or cut_us - self._last_cut_us >= self.bounds.min_event_us:
+                self._last_cut_us = cut_us
+                return self._at_longest(event, cut_us, media_us)
+        speech_over, self._speech_over = self._speech_over, False
+        if speech_over and media_us - event.start_us >= self.bounds.speech_event_us:
+            return self._at_longest(event, media_us, media_us)
+        return self._at_longest(event, None, media_us)
 
-    def _represent(self, event: OpenEvent, percept: Percept) -> None:
-        """Keep the frame if there is room, or if it is further from its likes than the least telling one kept."""
-        vector = np.frombuffer(percept.vector, np.float32)
-        frames = event.keyframes
-        n = max((one.n for one in frames), default=-1) + 1
-        new = Keyframe(n, percept.media_us, percept.jpeg, vector)
-        if len(frames) < self._keyframes:
-            frames.append(new)
-            event.dirty = True
+    def _at_longest(self, event: _Open, boundary: int | None, media_us: int) -> int | None:
+        """The boundary, or the moment at which the event has its greatest length if that comes first."""
+        longest = max(event.start_us + self.bounds.max_event_us, event.last_us)
+        if boundary is not None and boundary <= longest:
+            return boundary
+        return longest if media_us >= longest > event.start_us else boundary
+
+    def _close(self, end_us: int) -> Iterator[Outcome]:
+        event, self._open = self._open, None
+        if event is None:
             return
-        if len(frames) == 1:
+        self._speech_over = False
+        row = event.row(max(end_us, event.last_us), is_open=False)
+        self._recent.append((row.seq, row.start_us, max(row.end_us, row.start_us + 1)))
+        yield row
+
+    def _is_late(self, media_us: int) -> bool:
+        late = media_us < self._newest_us or self.forgotten.holds(media_us)
+        self.dropped += late
+        return late
+
+    def _hole(self, media_us: int) -> Iterator[Outcome]:
+        """The first record after a start tells how much was missed; later ones, whether the clock has jumped."""
+        fresh, self._fresh = self._fresh, False
+        missed_us = media_us - self._newest_us if self._newest_us >= 0 else 0
+        if missed_us > (RESTART_GAP_US if fresh else JUMP_US):
+            yield from self.close()
+            yield GapRecord(self._newest_us, media_us, "restart" if fresh else "clock")
+
+    # ------------------------------------------------------------ speech
+
+    def _speech(self, speech: Speech) -> Iterator[Outcome]:
+        if speech.start_us >= speech.end_us or self.forgotten.touches(speech.start_us, speech.end_us):
             return
-        spread = [_nearest(one, frames) for one in frames[1:]]
-        least = int(np.argmin(spread)) + 1
-        others = [one for place, one in enumerate(frames) if place != least]
-        if _nearest(new, others) > spread[least - 1] + 1e-4:
-            event.keyframes = [*others, new]
-            event.dirty = True
+        said = Spoken(speech.start_us, speech.end_us, speech.transcript)
+        seq = self._event_of(said)
+        if seq is None:
+            self._waiting.append(said)
+        elif self._open is not None and seq == self._open.seq:
+            self._open.speech.append(said)
+        else:
+            yield AddSpeech(seq, said)
+        self._speech_over = said.end_us - said.start_us >= self.bounds.speech_event_us
 
+    def _event_of(self, said: Spoken) -> int | None:
+        """The event that holds most of what was said, or is near enough."""
+        candidates = list(self._recent)
+        if self._open is not None:
+            candidates.append((self._open.seq, self._open.start_us, max(self._open.last_us, said.end_us) + 1))
+        best, most = None, -_NEAR_US
+        for seq, start, end in candidates:
+            overlap = min(end, said.end_us) - max(start, said.start_us)
+            if overlap > most:
+                best, most = seq, overlap
+        return best
 
-def _nearest(one: Keyframe, frames: list[Keyframe]) -> float:
-    """Distance (1 - cosine) to the most similar other frame."""
-    return min((1.0 - float(one.vector @ other.vector) for other in frames if other is not one), default=2.0)
+    # ------------------------------------------------------------ breaks
+
+    def _gap(self, gap: Gap) -> Iterator[Outcome]:
+        if gap.start_us >= gap.end_us:
+            return
+        self._fresh = False
+        if self._open is not None:
+            yield from self._close(min(max(gap.start_us, self._open.last_us), gap.end_us))
+        self._newest_us = max(self._newest_us, gap.end_us - 1)
+        self._last_cut_us = None
+        yield GapRecord(gap.start_us, gap.end_us, gap.reason)
+
+    def _ended(self, ended: StreamEnded) -> Iterator[Outcome]:
+        if self._open is not None:
+            near = ended.media_us if ended.media_us - self._open.last_us <= _NEAR_US else self._open.last_us
+            yield from self._close(near)
+        self._newest_us = max(self._newest_us, ended.media_us if ended.media_us > 0 else self._newest_us)
+        self._shown = None
+        self._last_cut_us = None

@@ -1,107 +1,122 @@
-"""Search by likeness over one stream's keyframes: FAISS in RAM, made from the store's rows when it is needed."""
+"""Vectors of keyframes, searched by likeness: a FAISS index in RAM, rebuilt from a store's rows whenever it is new."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
-from memory.events import Vector
-from memory.store import VectorRow
+from memory.reading import Reader
+from memory.rows import Keyframe, Vector, from_half
 
-# One query at a time is four times faster on one thread than on two.
-faiss.omp_set_num_threads(1)
+faiss.omp_set_num_threads(1)  # One query is four times slower when two threads share it.
 
-_search_parameters: Any = faiss.SearchParameters
+_FRAME_BITS: Final = 6
+MAX_KEYFRAMES: Final = 1 << _FRAME_BITS
+_PRIOR: Final = 8.0
+"""The mean of few vectors says little about what all have in common: it counts like this many more at zero."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A keyframe and its likeness (cosine) to what was searched for."""
+    """Keyframe `n` of event `seq`, and how alike it is."""
 
-    event: str
+    seq: int
     n: int
-    media_us: int
     score: float
 
 
 class VectorIndex:
-    """Flat inner product, exact. Rows are numbered in order of arrival."""
+    """The closed events' keyframes of one stream. Until `ready`, `load` has to be called."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, below: int) -> None:
+        """below: events from this number on are handed in by `add`; older ones are loaded."""
         self._dim = dim
-        self._index: Any = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
-        self._rows: dict[int, tuple[str, int, int]] = {}
-        self._by_frame: dict[tuple[str, int], int] = {}
-        self._next = 0
-        self._sum = np.zeros(dim, np.float64)
+        self._below = below
+        # Rows are float16: so is the index, which is as exact as they are and half as large.
+        flat = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        self._index = faiss.IndexIDMap2(flat)
+        self._total = np.zeros(dim, dtype=np.float64)
+        self._floor = 0
+        self._cursor: tuple[int, int] | None = (-1, -1)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return int(self._index.ntotal)
 
-    def add(self, rows: list[VectorRow]) -> None:
-        """Add keyframes; those of another length (another encoder's) and those that are there already are left out."""
-        fresh = [row for row in rows if row.vector.size == self._dim and (row.event, row.n) not in self._by_frame]
-        if not fresh:
+    @property
+    def ready(self) -> bool:
+        """Whether all stored vectors are in it."""
+        return self._cursor is None
+
+    def load(self, reader: Reader, limit: int) -> None:
+        """Take in up to so many vectors from the rows."""
+        if self._cursor is None:
             return
-        matrix = np.stack([row.vector for row in fresh]).astype(np.float32)
-        ids = np.arange(self._next, self._next + len(fresh), dtype=np.int64)
-        self._next += len(fresh)
-        self._index.add_with_ids(matrix, ids)
-        self._sum += matrix.sum(axis=0)
-        for number, row in zip(ids.tolist(), fresh, strict=True):
-            self._rows[number] = (row.event, row.n, row.media_us)
-            self._by_frame[row.event, row.n] = number
+        batch = reader.vectors(self._cursor, self._below, self._dim, limit)
+        if len(batch.keys):
+            self._add((batch.keys[:, 0] << _FRAME_BITS) | batch.keys[:, 1], batch.vectors)
+        self._cursor = batch.last
 
-    def remove(self, events: set[str]) -> None:
-        """Take out all keyframes of these events."""
-        numbers = [number for number, (event, _, _) in self._rows.items() if event in events]
-        self._drop(numbers)
+    def add(self, seq: int, frames: Iterable[Keyframe]) -> None:
+        """Take in the keyframes of an event that was closed; those of another encoder's length are left out."""
+        kept = [frame for frame in frames if len(frame.vector) == 2 * self._dim]
+        if kept:
+            ids = np.array([(seq << _FRAME_BITS) | frame.n for frame in kept], dtype=np.int64)
+            self._add(ids, np.stack([from_half(frame.vector) for frame in kept]))
 
-    def keep_only(self, event: str, frames: set[int]) -> None:
-        """An event's keyframes were chosen anew: take out those that are not among them."""
-        self._drop([no for (name, n), no in self._by_frame.items() if name == event and n not in frames])
+    def _add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        self._index.add_with_ids(np.ascontiguousarray(vectors), ids)
+        self._total += vectors.sum(axis=0, dtype=np.float64)
 
-    def _drop(self, numbers: list[int]) -> None:
-        if not numbers:
-            return
-        for number in numbers:
-            self._sum -= self._index.reconstruct(number)
-        self._index.remove_ids(faiss.IDSelectorBatch(np.array(numbers, dtype=np.int64)))
-        for number in numbers:
-            event, n, _ = self._rows.pop(number)
-            del self._by_frame[event, n]
+    def remove(self, seqs: Iterable[int]) -> None:
+        """Take events out."""
+        wanted = set(seqs)
+        ids = faiss.vector_to_array(self._index.id_map)
+        doomed = ids[np.isin(ids >> _FRAME_BITS, np.fromiter(wanted, np.int64, len(wanted)))]
+        if len(doomed):
+            self._total -= self._index.reconstruct_batch(doomed).sum(axis=0, dtype=np.float64)
+            self._index.remove_ids(faiss.IDSelectorBatch(doomed))
 
-    def search(self, query: Vector, since_us: int, until_us: int, count: int, *, centred: bool = False) -> list[Hit]:
-        """The keyframes of [since_us, until_us) that are most like the query, best first.
+    def forget_before(self, seq: int) -> None:
+        """Events below this number are gone: hidden at once, taken out when they are many."""
+        self._floor = max(self._floor, seq)
+        ids = faiss.vector_to_array(self._index.id_map)
+        hidden = np.unique(ids[ids < self._floor << _FRAME_BITS] >> _FRAME_BITS)
+        if len(hidden) > len(ids) // 16 + 64:
+            self.remove(int(one) for one in hidden)
 
-        centred: compare what sets pictures apart from the stream's mean picture. Frames of one camera share most of
-        what an encoder sees; the shift does not change which rows there are, only the query's side of the product.
-        """
-        if not self._rows:
+    @property
+    def mean(self) -> Vector:
+        """What all vectors have in common: it says nothing about any of them."""
+        return np.asarray(self._total / (len(self) + _PRIOR), dtype=np.float32)
+
+    def search(self, query: Vector, count: int, low: int = 0, high: int = 1 << 40) -> list[Hit]:
+        """The likest keyframes of events [low, high), best first: inner products with `query`."""
+        low = max(low, self._floor)
+        if len(self) == 0 or high <= low or len(query) != self._dim:
             return []
-        inside = [number for number, (_, _, at) in self._rows.items() if since_us <= at < until_us]
-        if not inside:
-            return []
-        if centred:
-            return self._search_centred(query, inside, count)
-        parameters: Any = None
-        if len(inside) < len(self._rows):
-            parameters = _search_parameters(sel=faiss.IDSelectorBatch(np.array(inside, dtype=np.int64)))
-        scores, numbers = self._index.search(query.reshape(1, -1), min(count, len(inside)), params=parameters)
+        selector = faiss.IDSelectorRange(low << _FRAME_BITS, high << _FRAME_BITS)
+        everything = low <= 0 and high >= 1 << 40
+        params = None if everything else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        scores, ids = self._index.search(query[None, :], min(count, len(self)), params=params)
         return [
-            self._hit(no, score) for no, score in zip(numbers[0].tolist(), scores[0].tolist(), strict=True) if no >= 0
+            Hit(int(one) >> _FRAME_BITS, int(one) & (MAX_KEYFRAMES - 1), float(score))
+            for one, score in zip(ids[0], scores[0], strict=True)
+            if one >= 0
         ]
 
-    def _search_centred(self, query: Vector, inside: list[int], count: int) -> list[Hit]:
-        mean = (self._sum / len(self._rows)).astype(np.float32)
-        rows = np.stack([self._index.reconstruct(number) for number in inside])
-        rows = rows - mean
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True) + 1e-9
-        aim = query - mean
-        scores = rows @ (aim / (float(np.linalg.norm(aim)) + 1e-9))
-        best = np.argsort(-scores)[:count]
-        return [self._hit(inside[place], float(scores[place])) for place in best.tolist()]
+    def vectors(self, hits: Sequence[Hit]) -> NDArray[np.float32]:
+        """[n, dim] of what `search` found."""
+        ids = np.array([(hit.seq << _FRAME_BITS) | hit.n for hit in hits], dtype=np.int64)
+        found: NDArray[np.float32] = self._index.reconstruct_batch(ids)
+        return found
 
-    def _hit(self, number: int, score: float) -> Hit:
-        return Hit(*self._rows[number], score)
+
+def centred(vectors: NDArray[np.float32], mean: Vector) -> NDArray[np.float32]:
+    """[n, dim] without what all have in common, at unit length."""
+    apart = vectors - mean
+    lengths = np.linalg.norm(apart, axis=1, keepdims=True)
+    result: NDArray[np.float32] = apart / np.maximum(lengths, np.float32(1e-6))
+    return result

@@ -249,7 +249,10 @@ class MemoryOpened(Message, frozen=True):
 
 
 class MemoryStatus(Message, frozen=True):
-    """What a stream's store holds: after each commit, at most once a second."""
+    """What a stream's store holds: after each commit, at most once a second.
+
+    fault: nothing new can be stored now, and why. corrupt: rows found damaged, which are left out.
+    """
 
     stream: str
     events: int
@@ -257,6 +260,8 @@ class MemoryStatus(Message, frozen=True):
     end_us: int
     bytes: int
     gaps: int
+    fault: Fault | None = None
+    corrupt: int = 0
 
 
 class EventCommitted(Message, frozen=True):
@@ -266,10 +271,11 @@ class EventCommitted(Message, frozen=True):
 
 
 class BarrierReached(Message, frozen=True):
-    """Everything before this barrier is committed."""
+    """Everything before this barrier is committed, but for what could not be stored (`fault`)."""
 
     stream: str
     barrier: int
+    fault: Fault | None = None
 
 
 class Dropped(Message, frozen=True):

@@ -1,147 +1,193 @@
-"""What of the past a question needs: time words, the gate, a ranking of events, and what memory covers."""
+"""Recall: a question in, its context out: the moments of the past that it needs, what was said, what memory covers."""
 
-import re
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from memory.events import Vector
-from memory.index import Hit
-from memory.messages import Coverage, Evidence, GapRecord, Recall, SpeechLine
-from memory.stream import StreamMemory
-from memory.timewords import Gate, TimeRange, gate, parse_range
+import msgspec
 
-_WORD_WEIGHT: Final = 1.0
-_RECENCY_WEIGHT: Final = 0.05
-_RECENCY_HALF_US: Final = 600_000_000
-_CANDIDATES: Final = 64
-_SPREAD_US: Final = 1_000_000
-"""Two keyframes closer than this show the same; one of them is enough."""
-_STOP: Final = frozenset(
-    (
-        *("the", "a", "an", "of", "in", "on", "at", "to", "is", "are", "was", "were", "did", "do", "does", "what", "when"),
-        *("where", "who", "how", "i", "you", "it", "that", "this"),
-    )
-)
+from memory import coverage, ranking, search
+from memory.gate import Gate, decide
+from memory.messages import FOREVER_US, Context, Coverage, Evidence, Recall, SpeechLine, StreamCoverage
+from memory.ranking import Candidate, Wanted
+from memory.rows import Vector
+from memory.spans import Span
+from memory.stream import Stream
+from memory.timewords import Moment, TimeRange, parse
+from perception.encoders import TextEncoder
 
-
-@dataclass(frozen=True)
-class Candidate:
-    """A keyframe that was considered, and why it stands where it stands."""
-
-    stream: str
-    event: str
-    n: int
-    media_us: int
-    likeness: float
-    words: float
-    recency: float
-
-    @property
-    def score(self) -> float:
-        """What candidates are ranked by."""
-        return self.likeness + self.words + self.recency
+_RECENT_SPEECH_US: Final = 60_000_000
+_LINES: Final = 32
+_ENDS: Final = 8
+_TOLD_CANDIDATES: Final = 32
+_OPEN_WIDTH_US: Final = 600_000_000
 
 
 @dataclass(frozen=True)
-class Understood:
-    """How a question was read for one stream."""
+class _Asked:
+    """What a question asks of one stream."""
 
-    range: TimeRange | None
-    gate: Gate
-
-
-def understand(recall: Recall, memory: StreamMemory, now_us: int) -> Understood:
-    """Range and gate; an explicit range wins over time words."""
-    if recall.since_us is not None or recall.until_us is not None:
-        since = recall.since_us if recall.since_us is not None else 0
-        until = recall.until_us if recall.until_us is not None else now_us + 1
-        return Understood(TimeRange(since, until, "explicit"), gate(recall.question, explicit=True, ranged=True))
-    found = parse_range(recall.question, now_us, memory.start_wall_us, memory.time_zone)
-    return Understood(found, gate(recall.question, explicit=False, ranged=found is not None))
+    stream: Stream | None
+    key: str
+    now_us: int
+    time: TimeRange
+    span: Span | None
 
 
-def rank(memory: StreamMemory, question: str, query: Vector, within: TimeRange | None, now_us: int) -> list[Candidate]:
-    """The stream's keyframes inside a range, best first."""
-    since, until = (within.since_us, within.until_us) if within is not None else (0, 2**62)
-    said = {event: overlap(question, words) for event, _, _, words in memory.spoken(since, until)}
-    hits = memory.search(query, since, until, _CANDIDATES)
-    spoken = [Hit(event, *memory.first_frame(event), 0.0) for event in said if all(event != hit.event for hit in hits)]
-    found = [
-        Candidate(
-            memory.stream, hit.event, hit.n, hit.media_us, round(hit.score, 6),
-            round(_WORD_WEIGHT * said.get(hit.event, 0.0), 6),
-            round(_RECENCY_WEIGHT * 0.5 ** (max(0, now_us - hit.media_us) / _RECENCY_HALF_US), 6),
-        )
-        for hit in (*hits, *spoken)
-    ]  # fmt: skip
-    return sorted(found, key=lambda one: -one.score)
+class Recaller:
+    """Answers recalls from the streams' stores, indexes and open events."""
+
+    def __init__(self, encoder: TextEncoder, evidence: int = 4) -> None:
+        """evidence: keyframes for a recall that names no limit of its own (0)."""
+        self._encoder = encoder
+        self._limit = evidence
+
+    def recall(self, message: Recall, streams: Mapping[str, Stream]) -> Context:
+        """One context; of streams that are unknown, an empty coverage."""
+        explicit = message.since_us is not None or message.until_us is not None
+        asked = [
+            self._ask(message, key, now_us, streams.get(key))
+            for key, now_us in zip(message.streams, message.now_us, strict=True)
+        ]
+        time = asked[0].time if asked else TimeRange(rest=message.question)
+        gate = decide(message.question, time, explicit=explicit)
+        limit = message.limit or self._limit
+        found = self._find(asked, time) if gate.past and limit > 0 else []
+        picked = self._pick(found, asked, time, limit)
+        evidence = sorted(self._evidence(picked, streams), key=lambda one: (one.media_us, one.stream))
+        covered = [StreamCoverage(one.key, self._coverage(one, gate, evidence)) for one in asked]
+        lines = [line for one in asked for line in _speech(one, gate, found)]
+        since_us, until_us = (asked[0].span or (None, None)) if asked else (None, None)
+        explain = _explain(asked, gate, time, found)
+        return Context(message.request, evidence, lines, covered, since_us, until_us, gate.past, explain)
+
+    def _ask(self, message: Recall, key: str, now_us: int, stream: Stream | None) -> _Asked:
+        """An explicit range wins over words."""
+        known = stream.spans().span if stream is not None else None
+        start_wall_us, zone = (stream.settings[1], stream.settings[3]) if stream is not None else (0, "UTC")
+        time = parse(message.question, Moment(now_us, start_wall_us, zone, known or (0, now_us)))
+        if message.since_us is not None or message.until_us is not None:
+            since = 0 if message.since_us is None else message.since_us
+            until = FOREVER_US if message.until_us is None else message.until_us
+            return _Asked(stream, key, now_us, time, (since, min(until, max(now_us, since) + 1)))
+        if not time.limited:
+            return _Asked(stream, key, now_us, time, None)
+        since = (known[0] if known else 0) if time.since_us is None else time.since_us
+        until = now_us + 1 if time.until_us is None else time.until_us
+        return _Asked(stream, key, now_us, time, (since, max(until, since + 1)))
+
+    # ------------------------------------------------------------ evidence
+
+    def _find(self, asked: Sequence[_Asked], time: TimeRange) -> list[Candidate]:
+        text = time.rest.strip() or "a scene"
+        words = search.words_of(text)
+        vector: Vector = self._encoder.embed_texts([text])[0]
+        found: list[Candidate] = []
+        for one in asked:
+            if one.stream is not None:
+                query = search.query_for(one.stream, vector, words, one.span)
+                found += search.candidates(one.stream, query, self._extra(one, query))
+        return found
+
+    def _extra(self, asked: _Asked, query: search.Query) -> list[int]:
+        """Events that time alone speaks for: spread over the range, and its ends."""
+        assert asked.stream is not None
+        reader = asked.stream.store.reader
+        since, until = asked.span or (-FOREVER_US, FOREVER_US)
+        extra = search.spread(asked.stream, query)
+        if asked.time.order == "first":
+            extra += [row.seq for row in reader.oldest(since, until, _ENDS)]
+        extra += [row.seq for row in reader.newest(since, until, 1 << 40, _ENDS)]
+        return extra
+
+    def _pick(
+        self, found: Sequence[Candidate], asked: Sequence[_Asked], time: TimeRange, limit: int
+    ) -> list[Candidate]:  # fmt: skip
+        if not found:
+            return []
+        span = asked[0].span
+        width = span[1] - span[0] if span is not None else _OPEN_WIDTH_US
+        explicit = span is not None and not time.limited
+        target = time.target_us if not explicit else None
+        ranking.score(found, Wanted(target, time.order, max(1, width // 4)))
+        return ranking.pick(found, limit, width)
+
+    def _evidence(self, picked: Sequence[Candidate], streams: Mapping[str, Stream]) -> list[Evidence]:
+        evidence = []
+        for one in picked:
+            stream = streams[one.stream]
+            jpeg = stream.live_frame(one.event, one.n)
+            if jpeg is not None:
+                stream.builder.pin(one.event, [one.n])
+            else:
+                jpeg = stream.store.reader.jpeg(one.event, one.n)
+            if jpeg is not None:
+                told = (one.stream, one.event, one.n, one.media_us, one.start_us, one.end_us, one.score)
+                evidence.append(Evidence(*told, jpeg))
+        return evidence
+
+    # ------------------------------------------------------------ coverage
+
+    def _coverage(self, asked: _Asked, gate: Gate, evidence: Sequence[Evidence]) -> Coverage:
+        """A question about now is covered by the now window; one about the past by what was remembered of it."""
+        if asked.stream is None:
+            return coverage.EMPTY
+        spans = asked.stream.spans()
+        grain_us = max((e.end_us - e.start_us for e in evidence if e.stream == asked.key), default=0)
+        if not gate.past:
+            return coverage.EMPTY if spans.span is None else Coverage("full", *spans.span, [], grain_us)
+        asked_span = asked.span if asked.span is not None else spans.span
+        if asked_span is None:
+            return coverage.EMPTY
+        gaps = asked.stream.store.reader.gaps(*asked_span, 64)
+        return coverage.cover(spans, asked.span, asked.now_us, gaps, asked.stream.forgotten, grain_us)
 
 
-def choose(candidates: list[Candidate], limit: int) -> list[Candidate]:
-    """The best, spread over events first: a second frame of an event only when every event has had its turn."""
-    ranked = sorted(candidates, key=lambda one: -one.score)
-    chosen: list[Candidate] = []
-    for again in (False, True):
-        for one in ranked:
-            if len(chosen) == limit:
-                return sorted(chosen, key=lambda c: c.media_us)
-            near = any(one.stream == c.stream and abs(one.media_us - c.media_us) < _SPREAD_US for c in chosen)
-            seen = any(one.event == c.event for c in chosen)
-            if one not in chosen and not near and seen == again:
-                chosen.append(one)
-    return sorted(chosen, key=lambda c: c.media_us)
-
-
-def overlap(question: str, words: str) -> float:
-    """Share of the question's telling words that were said."""
-    asked = {word for word in re.findall(r"\w+", question.lower()) if word not in _STOP}
-    heard = set(re.findall(r"\w+", words.lower()))
-    return len(asked & heard) / len(asked) if asked else 0.0
-
-
-def evidence_of(memory: StreamMemory, candidate: Candidate) -> Evidence | None:
-    """The keyframe with its picture; None where it is gone or damaged."""
-    jpeg = memory.jpeg(candidate.event, candidate.n)
-    span = memory.span_of(candidate.event)
-    if jpeg is None or span is None:
-        return None
-    return Evidence(
-        memory.stream, candidate.event, candidate.n, candidate.media_us, *span, round(candidate.score, 6), jpeg
-    )
-
-
-def coverage_of(memory: StreamMemory, within: TimeRange | None) -> Coverage:
-    """What memory spans, and how far it holds the asked range."""
-    start, end = memory.span()
-    if start < 0:
-        return Coverage("none", -1, -1, [], 0)
-    since, until = (within.since_us, within.until_us) if within is not None else (start, end + 1)
-    gaps = memory.gaps(since, until)
-    if until <= start or since > end or any(gap.start_us <= since and until <= gap.end_us for gap in gaps):
-        return Coverage("none", start, end, gaps, 0)
-    outside = since < start - _SPREAD_US or until > end + memory.tolerance_us
-    return Coverage("partial" if outside or gaps else "full", start, end, _clip(gaps, since, until), 0)
-
-
-def _clip(gaps: list[GapRecord], since: int, until: int) -> list[GapRecord]:
-    return [GapRecord(max(since, gap.start_us), min(until, gap.end_us), gap.reason) for gap in gaps]
-
-
-def speech_of(memory: StreamMemory, within: TimeRange | None, now_us: int) -> list[SpeechLine]:
-    """What was said in the range, or lately."""
-    since, until = (within.since_us, within.until_us) if within is not None else (now_us - 60_000_000, 2**62)
-    return [
-        SpeechLine(memory.stream, start, end, words) for _, start, end, words in memory.spoken(since, until) if words
+def _speech(asked: _Asked, gate: Gate, found: Sequence[Candidate]) -> list[SpeechLine]:
+    """What was said in the range; without one, lately and in the events that the words name."""
+    stream = asked.stream
+    if stream is None:
+        return []
+    since, until = asked.span or (asked.now_us - _RECENT_SPEECH_US, asked.now_us + 1)
+    reader = stream.store.reader
+    named = [one.seq for one in found if gate.past and one.words is not None and one.stream == asked.key]
+    rows = {**reader.by_seq([*reader.spoken(*reader.hull(since, until), _LINES), *named])}
+    rows |= {row.seq: row for row in stream.live()}
+    lines = [
+        SpeechLine(asked.key, said.start_us, said.end_us, said.text)
+        for row in rows.values()
+        for said in row.speech
+        if said.text and (row.seq in named or (said.start_us < until and said.end_us > since))
     ]
+    return sorted(lines, key=lambda line: line.start_us)[-_LINES:]
 
 
-def explain(understood: list[Understood], candidates: list[Candidate], chosen: list[Candidate]) -> dict[str, Any]:
-    """The recall as `GET /v1/questions/{id}/explain` shows it."""
-    first = understood[0]
+def _explain(asked: Sequence[_Asked], gate: Gate, time: TimeRange, found: Sequence[Candidate]) -> str:
+    """What decided, as JSON: no picture, no transcript."""
+    span = asked[0].span if asked else None
+    since_us, until_us = span if span is not None else (None, None)
+    best = sorted(found, key=lambda one: (not one.picked, -one.score))[:_TOLD_CANDIDATES]
+    told: dict[str, Any] = {
+        "since_us": since_us,
+        "until_us": until_us,
+        "time_words": list(time.words),
+        "order": time.order,
+        "gate": msgspec.to_builtins(gate),
+        "candidates": [_told(one) for one in best],
+    }
+    return json.dumps(told)
+
+
+def _told(one: Candidate) -> dict[str, Any]:
     return {
-        "range": None if first.range is None else asdict(first.range),
-        "gate": asdict(first.gate),
-        "candidates": [
-            {**asdict(one), "score": round(one.score, 6), "chosen": one in chosen} for one in candidates[:_CANDIDATES]
-        ],
+        "stream": one.stream,
+        "event": one.event,
+        "n": one.n,
+        "media_us": one.media_us,
+        "score": round(one.score, 4),
+        "likeness": None if one.vector is None else round(one.vector, 4),
+        "words": None if one.words is None else round(one.words, 4),
+        "parts": {name: round(value, 4) for name, value in one.parts.items()},
+        "picked": one.picked,
     }

@@ -1,87 +1,96 @@
-"""The memory stage: percepts and requests in; committed events, recalled contexts, pages and pictures out."""
+"""Memory's stage: percept records and requests in; acknowledgements, events, contexts out. Never waits for a disk."""
 
-import io
-import json
 import logging
-import shutil
 import sqlite3
 from collections import deque
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-import numpy as np
-from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
-
+from memory import listing, search
 from memory.config import MemoryConfig
-from memory.events import Changes, OpenEvent, Vector
+from memory.folders import Folders
+from memory.keeping import Keeper
 from memory.messages import (
     BarrierReached,
-    Context,
     DropMemory,
     Dropped,
-    EventCommitted,
     EventFound,
-    EventPage,
-    EventRecord,
     Forget,
-    Forgotten,
     FrameFound,
     GetEvent,
     GetFrame,
     ListEvents,
     MemoryInput,
     MemoryOpened,
-    MemoryOptions,
     MemoryOutput,
-    MemoryStatus,
     OpenMemory,
     Recall,
     Refused,
     SearchPicture,
-    StreamCoverage,
     StreamRestored,
     UpdateMemory,
 )
-from memory.recall import choose, coverage_of, evidence_of, explain, overlap, rank, speech_of, understand
-from memory.store import FILE, Erased, StoreUnknown, StreamStore, cursor_of, parse_cursor
-from memory.stream import StreamMemory
-from memory.writer import Job, Writer
+from memory.recall import Recaller
+from memory.store import FormatUnknown, Settings, Store, empty_trash, remove_folder
+from memory.stream import Stream
+from memory.writer import BROKEN, FULL, Job, Writer
 from perception.encoders import ImageEncoder, TextEncoder
 from perception.messages import Barrier, Fault, Gap, Percept, Speech, StreamEnded, Unchanged
 
 log = logging.getLogger(__name__)
 
-Clock = Callable[[], int]
+_RECORDS: Final = (Percept, Unchanged, Speech, Gap, StreamEnded)
+_BATCH: Final = 64
+_LOAD_VECTORS: Final = 2048
+_WAIT_S: Final = 0.005
 
-_STATUS_US: Final = 1_000_000
-_STORE_OPEN_US: Final = 2_000_000
-"""The open event's row is brought up to date at most this often."""
-_MESSAGES_A_STEP: Final = 32
-_ALL = 2**62
-_FULL = Fault("storage_full", "the disk is full; free some space or lower memory.max_bytes")
-_NO_EVENT = Fault("event_not_found", "there is no such event; list the stream's events")
-_NO_STREAM = Fault("stream_not_found", "there is no such stream")
+Request = ListEvents | SearchPicture | GetEvent | GetFrame | Recall
+
+NO_STREAM: Final = Fault("stream_not_found", "there is no such stream: list the streams")
+NO_EVENT: Final = Fault("event_not_found", "there is no such event: list the events of the stream", "event")
+NO_FRAME: Final = Fault("event_not_found", "the event has no such frame: look at its frames", "n")
+BAD_CURSOR: Final = Fault("invalid_field", "cursor is none that this list gave out: leave it out to begin", "cursor")
+BAD_PICTURE: Final = Fault("invalid_image", "the picture cannot be read: send JPEG, PNG or WebP", None)
+UNREADABLE: Final = Fault("internal_error", "the stream's memory cannot be read: look at the disk and the server's log")
 
 
 class MemoryStage:
-    """Keeps the streams' memories. Reads are answered at once; writes are acknowledged when they are durable."""
+    """All streams' memories. One thread beside this one writes; `notify` is called on it when there is work here."""
 
     def __init__(
-        self, config: MemoryConfig, texts: TextEncoder, images: ImageEncoder, clock: Clock, notify: Callable[[], None]
+        self,
+        config: MemoryConfig,
+        text: TextEncoder,
+        image: ImageEncoder,
+        clock: Callable[[], int],
+        notify: Callable[[], None] | None = None,
     ) -> None:
-        self._config, self._texts, self._images, self._clock = config, texts, images, clock
-        self._folder = Path(config.streams_folder)
-        self._writer = Writer(notify)
-        self._streams: dict[str, StreamMemory] = {}
-        self._writers: dict[str, StreamStore] = {}
-        self._stored_at: dict[str, int] = {}
-        self._told_at: dict[str, int] = {}
+        """Opens what is stored. Raises StartRefused data_format_unknown."""
+        self._config = config
+        self._text = text
+        self._image = image
+        self._clock = clock
+        self._notified = notify is not None
+        self._folders = Folders(Path(config.streams_folder))
+        self._writer = Writer(self._folders.root, config.low_water_bytes, notify)
+        self._outputs: list[MemoryOutput] = []
+        self._keeper = Keeper(config, self._writer, clock, self._outputs.append)
+        self._recaller = Recaller(text, config.evidence)
         self._inbox: deque[MemoryInput] = deque()
-        self._outputs: list[MemoryOutput] = list(self._restore())
+        self._waiting: deque[Recall | ListEvents | SearchPicture] = deque()
+        self._dropping: dict[str, list[OpenMemory]] = {}
+        self._streams: dict[str, Stream] = {}
+        self._restore()
+
+    def _restore(self) -> None:
+        empty_trash(self._folders.trash)
+        for key, store in self._folders.found():
+            stream = Stream.open(key, store, self._config, self._text.dim)
+            self._streams[key] = stream
+            self._outputs.append(StreamRestored(key, stream.settings.declaration, stream.end_us))
+            if store.reader.meta("purge") == "due":
+                self._keeper.purge(stream)
 
     # ------------------------------------------------------------ the four verbs
 
@@ -90,37 +99,76 @@ class MemoryStage:
         self._inbox.append(message)
 
     def has_work(self) -> bool:
-        """Whether a message waits or a commit is to be acknowledged."""
-        return bool(self._inbox or self._outputs) or self._writer.finished
+        """Whether `step` has something to do. Without `notify` also while the writer thread is at work."""
+        if self._inbox or self._outputs or self._writer.finished:
+            return True
+        if self._writer.outstanding and not self._notified:
+            return True
+        now_us = self._clock()
+        return any(not one.index.ready or self._keeper.due(one, now_us) for one in self._streams.values())
 
     def step(self) -> list[MemoryOutput]:
-        """Work on some messages and collect what became durable."""
-        for _ in range(min(_MESSAGES_A_STEP, len(self._inbox))):
-            self._handle(self._inbox.popleft())
+        """Say what was committed, take some messages, else load some of an index."""
         self._writer.collect()
-        outputs, self._outputs = self._outputs, []
-        return outputs
+        for _ in range(min(_BATCH, len(self._inbox))):
+            message = self._inbox.popleft()
+            self._handle(message)
+            if isinstance(message, Recall | ListEvents | SearchPicture):
+                break
+        self._answer_waiting()
+        self._tick()
+        if not self._inbox and not self._load() and not self._notified and self._writer.outstanding:
+            self._writer.wait(_WAIT_S)
+            self._writer.collect()
+        return self._take()
 
     def close(self) -> list[MemoryOutput]:
-        """Close every event that is open, commit everything."""
+        """Close open events, commit, end the thread."""
         while self._inbox:
             self._handle(self._inbox.popleft())
-        for memory in self._streams.values():
-            self._apply(memory, memory.take(StreamEnded(memory.stream, 0, final=False)))
+        while self._waiting:
+            self._load()
+            self._answer_waiting()
+        for stream in self._streams.values():
+            self._keeper.keep(stream, stream.builder.close())
+        while self._writer.outstanding:
+            self._writer.wait(1.0)
+            self._writer.collect()
         self._writer.close()
-        self._writer.collect()
-        for stream, memory in self._streams.items():
-            memory.store.close()
-            self._writers[stream].close()
-        outputs, self._outputs = self._outputs, []
+        for stream in self._streams.values():
+            stream.store.close()
+        self._streams.clear()
+        return self._take()
+
+    def _take(self) -> list[MemoryOutput]:
+        outputs = list(self._outputs)
+        self._outputs.clear()
         return outputs
+
+    def _tick(self) -> None:
+        now_us = self._clock()
+        for stream in self._streams.values():
+            if self._keeper.due(stream, now_us):
+                self._keeper.tick(stream, now_us)
+
+    def _load(self) -> bool:
+        """A piece of an index: of a stream that a request waits for, else of the one that was seen last."""
+        asked = [key for message in self._waiting for key in _streams_of(message)]
+        behind = [stream for stream in self._streams.values() if not stream.index.ready]
+        if not behind:
+            return False
+        wanted = max(behind, key=lambda one: (one.key in asked, one.settings.start_wall_us + one.end_us))
+        wanted.index.load(wanted.store.reader, _LOAD_VECTORS)
+        return True
+
+    # ------------------------------------------------------------ messages
 
     def _handle(self, message: MemoryInput) -> None:
         match message:
             case Percept() | Unchanged() | Speech() | Gap() | StreamEnded():
-                memory = self._streams.get(message.stream)
-                if memory is not None:
-                    self._apply(memory, memory.take(message))
+                stream = self._streams.get(message.stream)
+                if stream is not None:
+                    self._keeper.keep(stream, stream.builder.take(message))
             case Barrier():
                 self._barrier(message)
             case OpenMemory():
@@ -129,339 +177,156 @@ class MemoryStage:
                 self._update(message)
             case DropMemory():
                 self._drop(message)
-            case Recall():
-                self._outputs.append(self._recall(message))
-            case ListEvents() | SearchPicture() | GetEvent() | GetFrame() | Forget():
-                self._request(message)
-
-    def _request(self, message: ListEvents | SearchPicture | GetEvent | GetFrame | Forget) -> None:
-        memory = self._streams.get(message.stream)
-        if memory is None:
-            self._outputs.append(Refused(message.request, _NO_STREAM))
-            return
-        match message:
-            case ListEvents():
-                self._outputs.append(self._list(memory, message))
-            case SearchPicture():
-                self._outputs.append(self._search_picture(memory, message))
-            case GetEvent():
-                event = memory.event(message.event)
-                found = EventFound(message.request, event) if event is not None else Refused(message.request, _NO_EVENT)
-                self._outputs.append(found)
-            case GetFrame():
-                jpeg = memory.jpeg(message.event, message.n)
-                frame = FrameFound(message.request, jpeg) if jpeg is not None else Refused(message.request, _NO_EVENT)
-                self._outputs.append(frame)
             case Forget():
-                self._forget(memory, message)
+                self._forget(message)
+            case Recall() | ListEvents() | SearchPicture():
+                self._waiting.append(message)
+            case GetEvent() | GetFrame():
+                self._answer(message)
 
-    # ------------------------------------------------------------ opening
+    def _barrier(self, message: Barrier) -> None:
+        stream = self._streams.get(message.stream)
+        if stream is None:
+            self._outputs.append(BarrierReached(message.stream, message.barrier, NO_STREAM))
+        else:
+            self._keeper.barrier(stream, message.barrier)
 
-    def _restore(self) -> list[StreamRestored]:
-        """Every stream that the data folder holds."""
-        found = []
-        for path in sorted(self._folder.glob(f"*/*/{FILE}")):
-            stream = f"{path.parent.parent.name}/{path.parent.name}"
-            try:
-                store = StreamStore(path.parent, stream)
-            except (sqlite3.Error, StoreUnknown):
-                log.exception("the memory of %s cannot be read and is left alone", stream)
-                continue
-            store.begin()
-            store.close_open_events()
-            store.commit()
-            found.append(StreamRestored(stream, store.meta("declaration") or "", store.last_us()))
-            store.close()
-        return found
+    def _forget(self, message: Forget) -> None:
+        stream = self._streams.get(message.stream)
+        if stream is None:
+            self._outputs.append(Refused(message.request, NO_STREAM))
+        else:
+            self._keeper.forget(stream, message)
+
+    # ------------------------------------------------------------ stores
 
     def _open(self, message: OpenMemory) -> None:
-        stream = message.stream
-        if stream in self._streams:
-            self._outputs.append(MemoryOpened(stream, self._streams[stream].store.last_us() + 1, None))
+        if message.stream in self._dropping:
+            self._dropping[message.stream].append(message)
             return
-        try:
-            folder = self._folder / stream
-            store, writing = StreamStore(folder, stream), StreamStore(folder, stream)
-        except sqlite3.Error:
-            log.exception("the memory of %s cannot be opened", stream)
-            self._outputs.append(MemoryOpened(stream, 0, _FULL))
+        settings = Settings(message.declaration, message.start_wall_us, message.options, message.time_zone)
+        stream = self._streams.get(message.stream)
+        if stream is not None:
+            # Media time of what is stored counts from where it always did.
+            known = stream.settings
+            self._keeper.settings(
+                stream, settings._replace(declaration=known.declaration, start_wall_us=known.start_wall_us)
+            )
+            self._outputs.append(MemoryOpened(message.stream, stream.end_us, None))
             return
-        except StoreUnknown:
-            fault = Fault("storage_full", "the stream's memory is of another version; start the server that made it")
-            self._outputs.append(MemoryOpened(stream, 0, fault))
-            return
-        memory = StreamMemory(store, self._config, self._texts.dim, message.start_wall_us, message.time_zone)
-        self._streams[stream], self._writers[stream] = memory, writing
-        memory.set_options(message.options)
-        self._declare(memory, message.declaration, message.options, lambda _: self._opened(memory))
+        fault = self._create(message.stream, settings)
+        self._outputs.append(MemoryOpened(message.stream, 0, fault))
 
-    def _opened(self, memory: StreamMemory) -> None:
-        """The declaration is durable."""
-        self._outputs.append(MemoryOpened(memory.stream, memory.store.last_us() + 1, None))
-        self._tell(memory, now=True)
+    def _create(self, key: str, settings: Settings) -> Fault | None:
+        folder = self._folders.of(key)
+        if folder is None:
+            return NO_STREAM
+        try:
+            if (folder / "memory.sqlite").exists() and (folder / "memory.sqlite").stat().st_size > 0:
+                # It was found damaged at start: what may still be saved of it is not to be overwritten.
+                return UNREADABLE
+            store = Store.create(folder, key, settings)
+            self._streams[key] = Stream.open(key, store, self._config, self._text.dim)
+        except (sqlite3.Error, OSError, FormatUnknown) as error:
+            log.error("a store cannot be made: %s", type(error).__name__, extra={"stream": key})
+            return FULL if _is_full(error) else BROKEN
+        return None
 
     def _update(self, message: UpdateMemory) -> None:
-        memory = self._streams.get(message.stream)
-        if memory is not None:
-            memory.set_options(message.options)
-            memory.time_zone = message.time_zone
-            self._declare(memory, message.declaration, message.options, lambda _: None)
-
-    def _declare(
-        self, memory: StreamMemory, declaration: str, options: MemoryOptions, then: Callable[[Any], None]
-    ) -> None:
-        encoded = msgspec.json.encode(options).decode()
-
-        def work(store: StreamStore) -> None:
-            store.set_meta("declaration", declaration)
-            store.set_meta("options", encoded)
-
-        def failed(_: sqlite3.Error) -> None:
-            self._outputs.append(MemoryOpened(memory.stream, 0, _FULL))
-
-        self._writer.submit(Job(self._writers[memory.stream], work, then, failed))
+        stream = self._streams.get(message.stream)
+        if stream is not None:
+            start = stream.settings.start_wall_us
+            settings = Settings(message.declaration, start, message.options, message.time_zone)
+            self._keeper.settings(stream, settings)
 
     def _drop(self, message: DropMemory) -> None:
-        """Delete a stream's folder: out of sight by the rename, then byte by byte."""
-        memory = self._streams.pop(message.stream, None)
-        folder = self._folder / message.stream
-        if memory is not None:
-            memory.builder.drop()
-            memory.store.close()
-            self._drain_writer()
-            self._writers.pop(message.stream).close()
-        if folder.exists():
-            gone = folder.with_name(f".{folder.name}.deleted")
-            folder.rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
-        self._outputs.append(Dropped(message.stream, message.request))
-
-    def _drain_writer(self) -> None:
-        """Wait for the commits under way: there are at most a few."""
-        self._writer.close()
-        self._writer.collect()
-        self._writer = self._writer.renewed()
-
-    # ------------------------------------------------------------ events
-
-    def _apply(self, memory: StreamMemory, changes: Changes) -> None:
-        """Write what a record did: closed events at once, the open one now and then."""
-        for event in changes.closed:
-            self._store(memory, event, is_open=False)
-        if changes.gap is not None:
-            gap = changes.gap
-            self._writer.submit(
-                Job(self._writers[memory.stream], lambda store: store.put_gap(gap), lambda _: None, self._lost(memory))
-            )
-        current = memory.builder.current
-        if current is None:
+        """Out of sight first; told when it is; its bytes go after that."""
+        stream = self._streams.pop(message.stream, None)
+        folder = self._folders.of(message.stream)
+        if stream is None:
+            if folder is not None and message.stream not in self._dropping:
+                remove_folder(folder, self._folders.trash)
+                empty_trash(self._folders.trash)
+            self._outputs.append(Dropped(message.stream, message.request))
             return
-        due = self._clock() - self._stored_at.get(memory.stream, 0) >= _STORE_OPEN_US
-        if current.stored == 0 or (due and (current.dirty or changes.closed)):
-            self._store(memory, current, is_open=True)
+        store = stream.store
+        self._dropping[message.stream] = []
 
-    def _store(self, memory: StreamMemory, event: OpenEvent, *, is_open: bool) -> None:
-        """Have an event written as it is at this moment."""
-        event.dirty, event.stored = False, event.stored + 1
-        self._stored_at[memory.stream] = self._clock()
-        as_is = replace(event, keyframes=list(event.keyframes), speech=list(event.speech), words=list(event.words))
+        def remove(_: sqlite3.Connection) -> None:
+            store.close()
+            remove_folder(store.folder, self._folders.trash)
 
-        def then(_: Any) -> None:
-            memory.stored(as_is)
-            if not is_open and self._streams.get(memory.stream) is memory:
-                record = memory.event(as_is.id)
-                if record is not None:
-                    self._outputs.append(EventCommitted(record))
-                self._retain(memory)
-            self._tell(memory)
+        def ended(outcome: MemoryOutput) -> None:
+            self._outputs.append(outcome)
+            self._inbox.extendleft(reversed(self._dropping.pop(message.stream)))
 
-        self._writer.submit(
-            Job(
-                self._writers[memory.stream],
-                lambda store: store.put_event(as_is, is_open=is_open),
-                then,
-                self._lost(memory),
-            )
-        )
+        def removed(_: object) -> None:
+            ended(Dropped(message.stream, message.request))
+            clean = Job(store, lambda _: empty_trash(self._folders.trash), lambda _: None, lambda _: None, alone=True)
+            self._writer.put(clean)
 
-    def _lost(self, memory: StreamMemory) -> Callable[[sqlite3.Error], None]:
-        def failed(error: sqlite3.Error) -> None:
-            log.error("%s: something could not be kept: %s", memory.stream, error.sqlite_errorname)
+        job = Job(store, remove, removed, lambda fault: ended(Refused(message.request, fault)), alone=True)
+        self._writer.put(job)
 
-        return failed
+    # ------------------------------------------------------------ requests
 
-    def _retain(self, memory: StreamMemory) -> None:
-        """Stay inside the byte budget and the age limit: the oldest events go. Age is media time, not the wall's."""
-        options, config = memory.options, self._config
-        max_bytes = options.max_bytes or config.max_bytes
-        max_age_us = options.max_age_us or config.max_age_us
-        oldest = memory.store.oldest()
-        if oldest is None:
-            return
-        _, size, _ = memory.store.totals()
-        _, newest_us = memory.span()
-        if size <= max_bytes and newest_us - oldest[1] <= max_age_us:
-            return
-        event = oldest[0]
-        self._writer.submit(
-            Job(
-                self._writers[memory.stream],
-                lambda store: store.erase([event], None),
-                lambda erased: memory.forgotten(erased.events, 0, 0),
-                self._lost(memory),
-            )
-        )
+    def _answer_waiting(self) -> None:
+        """Requests whose indexes are there, in order."""
+        for _ in range(len(self._waiting)):
+            message = self._waiting.popleft()
+            streams = [self._streams[key] for key in _streams_of(message) if key in self._streams]
+            if all(stream.index.ready for stream in streams):
+                self._answer(message)
+            else:
+                self._waiting.append(message)
 
-    def _barrier(self, barrier: Barrier) -> None:
-        """Commit all that came before, the open event as it is; then say so."""
-        memory = self._streams.get(barrier.stream)
-        reached = BarrierReached(barrier.stream, barrier.barrier)
-        if memory is None:
-            self._outputs.append(reached)
-            return
-        if memory.builder.current is not None:
-            self._store(memory, memory.builder.current, is_open=True)
-        self._writer.submit(
-            Job(
-                self._writers[barrier.stream],
-                lambda _: None,
-                lambda _: self._outputs.append(reached),
-                lambda _: self._outputs.append(reached),
-            )
-        )
-
-    def _tell(self, memory: StreamMemory, *, now: bool = False) -> None:
-        """What the store holds, at most once a second."""
-        at = self._clock()
-        if not now and at - self._told_at.get(memory.stream, 0) < _STATUS_US:
-            return
-        if self._streams.get(memory.stream) is not memory:
-            return
-        self._told_at[memory.stream] = at
-        events, size, gaps = memory.store.totals()
-        self._outputs.append(MemoryStatus(memory.stream, events, *memory.store.span(), size, gaps))
-
-    # ------------------------------------------------------------ forgetting
-
-    def _forget(self, memory: StreamMemory, message: Forget) -> None:
-        """Tombstone and deletion in one commit; nothing of it is found from this moment on."""
-        current = memory.builder.current
-        if message.event is not None:
-            doomed = [message.event]
-            open_too = current is not None and current.id == message.event
-            if not open_too and memory.event(message.event) is None:
-                self._outputs.append(Refused(message.request, _NO_EVENT))
-                return
-        else:
-            doomed = memory.store.ids_touching(message.since_us, message.until_us)
-            open_too = (
-                current is not None and current.start_us < message.until_us and current.end_us >= message.since_us
-            )
-        spans = [memory.span_of(event) for event in doomed]
-        if open_too and current is not None:
-            spans.append((current.start_us, current.end_us))
-            doomed = list(dict.fromkeys([*doomed, current.id]))
-            memory.builder.drop()
-        known = [span for span in spans if span is not None]
-        _, newest_us = memory.span()
-        since = min([message.since_us if message.event is None else _ALL, *(start for start, _ in known)])
-        until = max(
-            [min(message.until_us, newest_us + 1) if message.event is None else 0, *(end + 1 for _, end in known)]
-        )
-        memory.forgotten(doomed, since, until)
-        tombstone = (since, until) if since < until else None
-
-        def then(erased: Erased) -> None:
-            start, end = (min(s for s, _ in known), max(e for _, e in known)) if known else (-1, -1)
-            self._outputs.append(Forgotten(memory.stream, message.request, doomed, erased.bytes, start, end))
-            self._tell(memory, now=True)
-
-        def failed(_: sqlite3.Error) -> None:
-            self._outputs.append(Refused(message.request, _FULL))
-
-        self._writer.submit(
-            Job(self._writers[memory.stream], lambda store: store.erase(doomed, tombstone), then, failed, purge=True)
-        )
-
-    # ------------------------------------------------------------ reading
-
-    def _list(self, memory: StreamMemory, message: ListEvents) -> EventPage | Refused:
+    def _answer(self, message: Request) -> None:
+        """Exactly one answer, whatever the disk says."""
         try:
-            before = parse_cursor(message.cursor) if message.cursor is not None else None
-        except (ValueError, TypeError):
-            return Refused(message.request, Fault("invalid_field", "cursor: give back next_cursor as it was", "cursor"))
-        if message.q is not None:
-            query = self._texts.embed_texts([message.q])[0]
-            return self._by_likeness(memory, message, query, message.q)
-        events = memory.store.events(message.since_us, message.until_us, message.limit + 1, before)
-        page = events[: message.limit]
-        more = cursor_of(page[-1]) if len(events) > message.limit else None
-        return EventPage(message.request, page, more)
+            self._outputs.append(self._reply(message))
+        except listing.CursorInvalid:
+            self._outputs.append(Refused(message.request, BAD_CURSOR))
+        except search.PictureInvalid:
+            self._outputs.append(Refused(message.request, BAD_PICTURE))
+        except sqlite3.Error as error:
+            log.error("a store cannot be read: %s", getattr(error, "sqlite_errorname", type(error).__name__))
+            self._outputs.append(Refused(message.request, UNREADABLE))
 
-    def _search_picture(self, memory: StreamMemory, message: SearchPicture) -> EventPage | Refused:
-        try:
-            with Pillow.open(io.BytesIO(message.picture), formats=["JPEG", "PNG", "WEBP"]) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Pillow.DecompressionBombError):
-            return Refused(message.request, Fault("invalid_image", "send a whole JPEG, PNG or WebP picture"))
-        query = self._images.embed_images([pixels])[0]
-        return self._by_likeness(memory, message, query, None)
+    def _reply(self, message: Request) -> MemoryOutput:
+        if isinstance(message, Recall):
+            return self._recaller.recall(message, self._streams)
+        stream = self._streams.get(message.stream)
+        if stream is None:
+            return Refused(message.request, NO_STREAM)
+        match message:
+            case ListEvents():
+                return listing.list_events(stream, message, self._text)
+            case SearchPicture():
+                return listing.search_picture(stream, message, self._image)
+            case GetEvent():
+                row = stream.store.reader.by_id(message.event)
+                return (
+                    Refused(message.request, NO_EVENT)
+                    if row is None
+                    else EventFound(message.request, stream.record(row))
+                )
+            case GetFrame():
+                return _frame(stream, message)
 
-    def _by_likeness(
-        self, memory: StreamMemory, message: ListEvents | SearchPicture, query: Vector, words: str | None
-    ) -> EventPage:
-        """Events by their best keyframe; with words also by what was said."""
-        scores: dict[str, float] = {}
-        many = max(64, message.limit * 4)
-        for hit in memory.search(query, message.since_us, message.until_us, many, centred=words is None):
-            scores[hit.event] = max(scores.get(hit.event, -1.0), hit.score)
-        if words is not None:
-            for event, _, _, said in memory.spoken(message.since_us, message.until_us):
-                scores[event] = scores.get(event, 0.0) + overlap(words, said)
-        best = sorted(scores.items(), key=lambda item: -item[1])
-        found: list[EventRecord] = []
-        for event, score in best:
-            record = memory.event(event)
-            if record is not None:
-                found.append(msgspec.structs.replace(record, score=round(score, 6)))
-            if len(found) == message.limit:
-                break
-        return EventPage(message.request, found, None)
 
-    def _recall(self, message: Recall) -> Context:
-        """Rank across the streams that are asked, take the best, hand them over with what memory covers."""
-        query = self._texts.embed_texts([message.question])[0]
-        asked = [
-            (self._streams[s], now)
-            for s, now in zip(message.streams, message.now_us, strict=True)
-            if s in self._streams
-        ]
-        understood = [understand(message, memory, now) for memory, now in asked]
-        ranked = [
-            rank(memory, message.question, query, one.range, now) if one.gate.needs_past else []
-            for (memory, now), one in zip(asked, understood, strict=True)
-        ]
-        limit = message.limit or self._config.evidence
-        chosen = choose([candidate for one in ranked for candidate in one], limit)
-        by_stream = {memory.stream: memory for memory, _ in asked}
-        evidence = [evidence_of(by_stream[one.stream], one) for one in chosen]
-        first = understood[0] if understood else None
-        since = first.range.since_us if first is not None and first.range is not None else None
-        until = first.range.until_us if first is not None and first.range is not None else None
-        return Context(
-            message.request,
-            [one for one in evidence if one is not None],
-            [
-                line
-                for (memory, now), one in zip(asked, understood, strict=True)
-                for line in speech_of(memory, one.range, now)
-            ],
-            [
-                StreamCoverage(memory.stream, coverage_of(memory, one.range))
-                for (memory, _), one in zip(asked, understood, strict=True)
-            ],
-            since,
-            until,
-            any(one.gate.needs_past for one in understood),
-            json.dumps(explain(understood, [c for one in ranked for c in one], chosen)) if understood else "{}",
-        )
+def _frame(stream: Stream, message: GetFrame) -> MemoryOutput:
+    jpeg = stream.live_frame(message.event, message.n)
+    if jpeg is None:
+        jpeg = stream.store.reader.jpeg(message.event, message.n)
+    if jpeg is not None:
+        return FrameFound(message.request, jpeg)
+    known = stream.store.reader.by_id(message.event) is not None
+    return Refused(message.request, NO_FRAME if known else NO_EVENT)
+
+
+def _streams_of(message: Recall | ListEvents | SearchPicture) -> Iterable[str]:
+    return message.streams if isinstance(message, Recall) else (message.stream,)
+
+
+def _is_full(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == 28

@@ -1,138 +1,349 @@
-"""Time words of a question to a range of media time: "two minutes ago", "at 10:15", "in the last hour", "earlier"."""
+"""Time words of a question to a range of media time: "two minutes ago", "at 10:15", "at 37 s", "yesterday evening"."""
 
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-_SECOND: Final = 1_000_000
-_UNITS: Final = {
-    "s": 1,
-    "sec": 1,
-    "second": 1,
-    "m": 60,
-    "min": 60,
-    "minute": 60,
-    "h": 3600,
-    "hour": 3600,
-    "day": 86_400,
-}
-_NUMBERS: Final = {
-    "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-    "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "half an": 0.5,
-    "a few": 3, "a couple of": 2,
-}  # fmt: skip
-_AMOUNT: Final = r"(?P<n>\d+(?:\.\d+)?|half an|a few|a couple of|" + "|".join(w for w in _NUMBERS if " " not in w) + ")"
-_UNIT: Final = r"(?P<unit>seconds?|secs?|s|minutes?|mins?|m|hours?|h|days?)\b"
-_AGO = re.compile(rf"\b{_AMOUNT}\s*{_UNIT}\s+(?:ago|before now|earlier)\b", re.IGNORECASE)
-_LAST = re.compile(rf"\b(?:in|over|during|within|for)?\s*the (?:last|past)\s+(?:{_AMOUNT}\s*)?{_UNIT}", re.IGNORECASE)
-_CLOCK = re.compile(
-    r"\b(?:at|around|about)\s+(?P<h>[01]?\d|2[0-3]):(?P<m>[0-5]\d)(?::(?P<s>[0-5]\d))?\b", re.IGNORECASE
-)
-_MEDIA = re.compile(r"\bat\s+(?P<n>\d+(?:\.\d+)?)\s*(?:s|sec|seconds?)\b", re.IGNORECASE)
-_YESTERDAY = re.compile(r"\byesterday\b", re.IGNORECASE)
-_PAST = re.compile(
-    r"\b(?:ago|earlier|before|previously|last|past|first|ever|yesterday|already|was|were|did|had|happened|appeared|left|"
-    r"remember|seen|said|so far|since|until now)\b",
-    re.IGNORECASE,
-)
-_NOW = re.compile(r"\b(?:now|right now|currently|at the moment|at present|is|are|does|do)\b", re.IGNORECASE)
+Order = Literal["first", "last"]
+
+_S: Final = 1_000_000
+_DAY_US: Final = 86_400 * _S
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class TimeRange:
-    """[since_us, until_us) of media time, and the words that it came from."""
+    """What was understood. [since_us, until_us), None where open; target_us: the moment that is meant within it.
 
-    since_us: int
-    until_us: int
-    words: str
+    past: whether the words speak of the past; words: which they were; rest: the question without them.
+    """
+
+    since_us: int | None = None
+    until_us: int | None = None
+    target_us: int | None = None
+    order: Order | None = None
+    past: bool = False
+    words: tuple[str, ...] = ()
+    rest: str = ""
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a range."""
+        return self.since_us is not None or self.until_us is not None
 
 
 @dataclass(frozen=True)
-class Gate:
-    """Whether a question needs the past, and why."""
+class Moment:
+    """When and where a question is asked: now and what memory spans in media time, wall time of media time 0, zone."""
 
-    needs_past: bool
-    reason: str
+    now_us: int
+    start_wall_us: int
+    zone: str
+    span_us: tuple[int, int]
 
+    def wall(self, media_us: int) -> datetime:
+        """A media time on the wall. Raises OverflowError."""
+        return (_EPOCH + timedelta(microseconds=self.start_wall_us + media_us)).astimezone(zone_of(self.zone))
 
-def parse_range(question: str, now_us: int, start_wall_us: int, zone: str) -> TimeRange | None:
-    """The range that a question speaks of; None where it names no time. Ranges never begin below 0."""
-    for pattern, reading in ((_LAST, _last), (_AGO, _ago), (_MEDIA, _media)):
-        match = pattern.search(question)
-        if match is not None:
-            since, until = reading(match, now_us)
-            return TimeRange(max(0, since), max(0, until), match[0].strip())
-    wall = datetime.fromtimestamp((start_wall_us + now_us) / 1e6, _zone(zone))
-    match = _CLOCK.search(question)
-    if match is not None:
-        return _clock(match, wall, start_wall_us)
-    match = _YESTERDAY.search(question)
-    if match is not None:
-        midnight = wall.replace(hour=0, minute=0, second=0, microsecond=0)
-        since, until = (_media_us(at, start_wall_us) for at in (midnight - timedelta(days=1), midnight))
-        return TimeRange(max(0, since), max(0, until), match[0])
-    return None
+    def media(self, wall: datetime) -> int:
+        """A wall time as media time."""
+        return (wall - _EPOCH) // timedelta(microseconds=1) - self.start_wall_us
 
 
-def gate(question: str, *, explicit: bool, ranged: bool) -> Gate:
-    """A range needs the past, and so do words of the past; a question about now does not: stale frames mislead."""
-    if explicit:
-        return Gate(needs_past=True, reason="an explicit range")
-    if ranged:
-        return Gate(needs_past=True, reason="time words")
-    past = _PAST.search(question)
-    if past is not None:
-        return Gate(needs_past=True, reason=f"a word of the past: {past[0].lower()}")
-    now = _NOW.search(question)
-    if now is not None:
-        return Gate(needs_past=False, reason=f"about now: {now[0].lower()}")
-    return Gate(needs_past=True, reason="no word of time")
-
-
-def _ago(match: re.Match[str], now_us: int) -> tuple[int, int]:
-    """A moment: as wide as people are exact about it, a quarter of the distance on either side."""
-    distance = _seconds(match) * _SECOND
-    slack = max(2 * _SECOND, distance // 4)
-    return now_us - distance - slack, now_us - distance + slack
-
-
-def _last(match: re.Match[str], now_us: int) -> tuple[int, int]:
-    return now_us - _seconds(match) * _SECOND, now_us + 1
-
-
-def _media(match: re.Match[str], now_us: int) -> tuple[int, int]:
-    at = round(float(match["n"]) * _SECOND)
-    return at - 2 * _SECOND, at + 2 * _SECOND
-
-
-def _clock(match: re.Match[str], wall: datetime, start_wall_us: int) -> TimeRange:
-    """The latest such time that has been: a minute where no second is named, else two seconds on either side."""
-    at = wall.replace(hour=int(match["h"]), minute=int(match["m"]), second=int(match["s"] or 0), microsecond=0)
-    if at > wall:
-        at -= timedelta(days=1)
-    since = _media_us(at, start_wall_us)
-    if match["s"] is None:
-        return TimeRange(max(0, since), max(0, since + 60 * _SECOND), match[0])
-    return TimeRange(max(0, since - 2 * _SECOND), max(0, since + 2 * _SECOND), match[0])
-
-
-def _seconds(match: re.Match[str]) -> int:
-    word = (match["n"] or "1").lower()
-    amount = _NUMBERS.get(word)
-    if amount is None:
-        amount = float(word)
-    unit = match["unit"].lower()
-    return round(amount * (_UNITS.get(unit) or _UNITS[unit.rstrip("s")]))
-
-
-def _media_us(at: datetime, start_wall_us: int) -> int:
-    return round(at.timestamp() * 1e6) - start_wall_us
-
-
-def _zone(name: str) -> tzinfo:
+def zone_of(name: str) -> tzinfo:
+    """A time zone by its IANA name; UTC where the name is unknown here."""
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         return UTC
+
+
+# ---------------------------------------------------------------- words
+
+_ONES: Final = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+    " eighteen nineteen twenty"
+)
+_NUMBERS: Final[dict[str, float]] = {word: float(n) for n, word in enumerate(_ONES.split())} | {
+    "a": 1, "an": 1, "half a": 0.5, "half an": 0.5, "a couple of": 2, "couple of": 2, "a few": 3, "few": 3,
+    "several": 5,
+    "thirty": 30, "forty": 40, "forty-five": 45, "fifty": 50, "sixty": 60, "ninety": 90,
+}  # fmt: skip
+_UNITS: Final = {"s": _S, "m": 60 * _S, "h": 3600 * _S, "d": _DAY_US, "w": 7 * _DAY_US}
+_WORDS = "|".join(sorted(map(re.escape, _NUMBERS), key=len, reverse=True)).replace(r"\ ", r"\s+")
+_NUM = rf"(?:\d{{1,6}}(?:\.\d{{1,3}})?|{_WORDS})"
+_UNIT = r"(?:s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|weeks?)"
+_LENGTH = rf"(?P<n>{_NUM})\s*(?P<u>{_UNIT})(?:\s+and\s+a\s+(?P<half>half))?"
+_CLOCK = r"(?:\d{1,2}:\d{2}(?::\d{2})?(?:\s*[ap]\.?m\b\.?)?|\d{1,2}\s*[ap]\.?m\b\.?|\d{1,2}\s+o'?clock|noon|midnight)"
+_MEDIA = r"(?:\d{1,7}(?:\.\d{1,6})?)\s*(?:s|secs?|seconds?|mins?|minutes?)"
+_DAYS: Final = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+_PARTS: Final = {
+    "morning": (5, 12), "noon": (11, 14), "afternoon": (12, 18), "evening": (17, 23), "night": (20, 30)
+}  # fmt: skip
+
+
+def _number(text: str) -> float:
+    known = _NUMBERS.get(" ".join(text.lower().split()))
+    return float(text) if known is None else known
+
+
+def _length_us(number: str, unit: str, half: str | None = None) -> int:
+    scale = _UNITS[unit[0].lower()]
+    return round((_number(number) + (0.5 if half else 0.0)) * scale)
+
+
+def _around(target_us: int, width_us: int, moment: Moment) -> TimeRange:
+    since = target_us - width_us
+    return TimeRange(since, max(since + 1, min(target_us + width_us, moment.now_us + 1)), target_us, past=True)
+
+
+# ---------------------------------------------------------------- rules: a pattern, and what it says
+
+
+def _ago(match: re.Match[str], moment: Moment) -> TimeRange:
+    length = _length_us(match["n"], match["u"], match["half"])
+    how = (match["how"] or "").lower()
+    target = moment.now_us - length
+    if how.startswith(("more", "over", "longer")):
+        return TimeRange(None, target, past=True)
+    if how.startswith(("less", "since", "from")):
+        return TimeRange(target, moment.now_us + 1, past=True)
+    return _around(target, max(2 * _S, length // 8), moment)
+
+
+def _between_ago(match: re.Match[str], moment: Moment) -> TimeRange:
+    unit = match["u2"]
+    far = moment.now_us - _length_us(match["n1"], match["u1"] or unit)
+    near = moment.now_us - _length_us(match["n2"], unit)
+    return TimeRange(min(far, near), max(far, near) + 1, past=True)
+
+
+def _last_length(match: re.Match[str], moment: Moment) -> TimeRange:
+    length = _length_us(match["n"] or "1", match["u"])
+    return TimeRange(moment.now_us - length, moment.now_us + 1, past=True)
+
+
+def _first_length(match: re.Match[str], moment: Moment) -> TimeRange:
+    start = moment.span_us[0]
+    return TimeRange(start, start + max(1, _length_us(match["n"] or "1", match["u"])), past=True)
+
+
+def _media_us(text: str) -> int:
+    found = re.fullmatch(r"([\d.]+)\s*([sm]).*", text.strip(), re.IGNORECASE)
+    assert found is not None
+    return round(float(found[1]) * _UNITS[found[2].lower()])
+
+
+def _media_point(match: re.Match[str], moment: Moment) -> TimeRange:
+    return _around(_media_us(match["at"]), 2 * _S, moment)
+
+
+def _media_second(match: re.Match[str], moment: Moment) -> TimeRange:
+    return _around(_media_us(f"{match['n']} {match['u']}"), 2 * _S, moment)
+
+
+def _media_between(match: re.Match[str], _: Moment) -> TimeRange:
+    unit = match["u2"]
+    one, two = _media_us(f"{match['n1']} {match['u1'] or unit}"), _media_us(f"{match['n2']} {unit}")
+    return TimeRange(min(one, two), max(one, two) + 1, past=True)
+
+
+def _clock_point(match: re.Match[str], moment: Moment) -> TimeRange | None:
+    how = (match["how"] or "at").lower()
+    found = _clock_us(match["at"], moment)
+    if found is None:
+        return None
+    at, length = found
+    if how in {"since", "after", "from"}:
+        return TimeRange(at, moment.now_us + 1, past=True)
+    if how in {"before", "until", "till", "by"}:
+        return TimeRange(None, at, past=True)
+    if how in {"around", "about", "near"}:
+        return TimeRange(at - 300 * _S, at + 300 * _S, at, past=True)
+    slack = 5 * _S if length <= _S else 0
+    return TimeRange(at - slack, at + length + slack, at + length // 2, past=True)
+
+
+def _clock_between(match: re.Match[str], moment: Moment) -> TimeRange | None:
+    one, two = _clock_us(match["c1"], moment), _clock_us(match["c2"], moment)
+    if one is None or two is None:
+        return None
+    since, until = one[0], two[0]
+    return TimeRange(since - _DAY_US if since > until else since, max(until, since - _DAY_US + 1), past=True)
+
+
+def _clock_us(text: str, moment: Moment) -> tuple[int, int] | None:
+    """The latest such time that is not after now, and how exact it is; where only a clip's own clock fits, that one."""
+    text = " ".join(text.lower().replace(".", "").split())
+    if text in {"noon", "midnight"}:
+        text = "12:00" if text == "noon" else "0:00"
+    digits = [int(part) for part in re.findall(r"\d+", text)]
+    hours, minutes, seconds = (*digits, 0, 0)[:3]
+    length = _S if len(digits) == 3 else 60 * _S
+    if "pm" in text or "am" in text:
+        hours = hours % 12 + (12 if "pm" in text else 0)
+    elif "clock" in text and hours < 12 and moment.wall(moment.now_us).hour >= 12 + hours:
+        hours += 12
+    if hours > 23 or minutes > 59 or seconds > 59:
+        return _clip_us(digits, moment)
+    wall_us = _latest(moment, time(hours, minutes, seconds))
+    low, high = moment.span_us
+    if not low - length <= wall_us <= high:
+        clip = _clip_us(digits, moment)
+        if clip is not None and low <= clip[0] <= high:
+            return clip
+    return wall_us, length
+
+
+def _clip_us(digits: list[int], moment: Moment) -> tuple[int, int] | None:
+    """MM:SS or HH:MM:SS from the beginning of the stream."""
+    if len(digits) < 2:
+        return None
+    hours, minutes, seconds = (0, *digits) if len(digits) == 2 else digits
+    return ((hours * 60 + minutes) * 60 + seconds) * _S, _S
+
+
+def _latest(moment: Moment, clock: time) -> int:
+    now = moment.wall(moment.now_us)
+    at = datetime.combine(now.date(), clock, now.tzinfo)
+    if at > now:
+        at = datetime.combine(now.date() - timedelta(days=1), clock, now.tzinfo)
+    return moment.media(at)
+
+
+def _day(match: re.Match[str], moment: Moment) -> TimeRange | None:
+    now = moment.wall(moment.now_us)
+    word, part = match["day"].lower(), (match["part"] or "").lower()
+    days = {"today": 0, "this": 0, "yesterday": 1, "last": 1}.get(word.split()[0])
+    if days is None:
+        named = word.removeprefix("on ").removeprefix("last ").strip()
+        if named not in _DAYS:
+            return None
+        days = (now.weekday() - _DAYS.index(named)) % 7 or 7
+    first, last = _PARTS.get(part, (0, 24))
+    midnight = datetime.combine(now.date() - timedelta(days=days), time(0), now.tzinfo)
+    since, until = (moment.media(_hour(midnight, hour)) for hour in (first, last))
+    return TimeRange(since, max(since + 1, min(until, moment.now_us + 1)), past=True)
+
+
+def _hour(midnight: datetime, hour: int) -> datetime:
+    """That hour on the wall, whatever the zone did that night."""
+    return datetime.combine(midnight.date() + timedelta(days=hour // 24), time(hour % 24), midnight.tzinfo)
+
+
+def _stamp(match: re.Match[str], moment: Moment) -> TimeRange | None:
+    text = match["at"].upper().replace(" ", "T").replace("Z", "+00:00")
+    try:
+        wall = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if wall.tzinfo is None:
+        wall = wall.replace(tzinfo=zone_of(moment.zone))
+    length = _DAY_US if len(text) == 10 else 60 * _S if len(text) == 16 else _S
+    at = moment.media(wall)
+    slack = 5 * _S if length == _S else 0
+    return TimeRange(at - slack, at + length + slack, at + length // 2, past=True)
+
+
+def _recent(length_us: int) -> Callable[[re.Match[str], Moment], TimeRange]:
+    return lambda _, moment: TimeRange(moment.now_us - length_us, moment.now_us + 1, past=True)
+
+
+def _beginning(_: re.Match[str], moment: Moment) -> TimeRange:
+    start, end = moment.span_us
+    return TimeRange(start, start + max(30 * _S, (end - start) // 10), start, past=True)
+
+
+_POINT = r"\d{1,7}(?:\.\d{1,6})?"
+_MEDIA_UNIT = r"(?:s|secs?|seconds?|mins?|minutes?)"
+_STAMP = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:\d{2})?)?"
+_OVER = r"(?:(?:in|over|during|within|for|from)\s+)?(?:the\s+)?"
+_DAY = rf"yesterday|today|this|last(?=\s+night|\s+evening)|(?:on|last)\s+(?:{'|'.join(_DAYS)})"
+_HOW_LONG = r"\b(?:(?P<how>more than|over|longer than|less than|since|from|about|around|some)\s+)?"
+_HOW = r"\b(?P<how>at|around|about|since|after|before|until|till|by|near)\s+"
+_N1 = rf"\b(?:between|from)?\s*\b(?P<n1>{_NUM})\s*(?P<u1>{_UNIT})?\s*(?:ago\s+)?"
+_P1 = rf"\b(?:between|from)\s+(?:second\s+|minute\s+)?(?P<n1>{_POINT})\s*(?P<u1>{_MEDIA_UNIT})?\s*"
+
+_Rule = Callable[[re.Match[str], Moment], TimeRange | None]
+_PATTERNS: Final[list[tuple[str, _Rule]]] = [
+    (rf"\b(?:at|on|around)?\s*\b(?P<at>{_STAMP})(?!\d)", _stamp),
+    (rf"{_N1}(?:and|to|-)\s*(?P<n2>{_NUM})\s*(?P<u2>{_UNIT})\s+ago\b", _between_ago),
+    (rf"{_HOW_LONG}{_LENGTH}\s+(?:ago|earlier|before now|back)\b", _ago),
+    (rf"\b{_OVER}(?:last|past|previous)\s+(?:(?P<n>{_NUM})\s*)?(?P<u>{_UNIT})\b", _last_length),
+    (rf"\b(?:in|over|during|within|for)\s+the\s+first\s+(?:(?P<n>{_NUM})\s*)?(?P<u>{_UNIT})\b", _first_length),
+    (rf"\b(?P<day>{_DAY})\s*\b(?P<part>morning|noon|afternoon|evening|night)?\b", _day),
+    (rf"\b(?:between|from)\s+(?P<c1>{_CLOCK})\s+(?:and|to|until)\s+(?P<c2>{_CLOCK})", _clock_between),
+    (rf"{_P1}(?:and|to|until)\s+(?P<n2>{_POINT})\s*(?P<u2>{_MEDIA_UNIT})\b", _media_between),
+    (rf"{_HOW}(?P<at>{_CLOCK})(?![\d:])", _clock_point),
+    (rf"\bat\s+(?:about\s+)?(?:the\s+)?(?P<at>{_MEDIA})\b(?:\s+mark)?", _media_point),
+    (rf"\bat\s+(?P<u>second|minute)\s+(?P<n>{_POINT})\b", _media_second),
+    (rf"\b(?P<at>{_MEDIA})\s+in(?:to)?\b", _media_point),
+    (r"\b(?:just now|a moment ago|moments ago|a (?:little|short) while ago)\b", _recent(60 * _S)),
+    (r"\b(?:recently|a while ago|lately)\b", _recent(900 * _S)),
+    (r"\b(?:at|in)\s+the\s+(?:beginning|start)\b", _beginning),
+]
+_RULES: Final = [(re.compile(pattern, re.IGNORECASE), rule) for pattern, rule in _PATTERNS]
+_THIS_ALONE = re.compile(r"\bthis\s*$", re.IGNORECASE)
+_FIRST = re.compile(r"\b(?:first|initially|originally)\b", re.IGNORECASE)
+_LAST = re.compile(r"\b(?:last|latest|most recent(?:ly)?|final(?:ly)?)\b", re.IGNORECASE)
+
+
+def parse(question: str, moment: Moment) -> TimeRange:
+    """The range that the question's own words give; without any, one that is open on both ends. Never raises."""
+    found = TimeRange(rest=question)
+    for pattern, rule in _RULES:
+        for match in pattern.finditer(found.rest):
+            if _THIS_ALONE.search(match[0]):
+                continue
+            said = _apply(rule, match, moment)
+            if said is not None:
+                rest = f"{found.rest[: match.start()]} {found.rest[match.end() :]}"
+                found = _joined(found, said, match[0].strip(), rest)
+                break
+    return _ordered(found)
+
+
+def _apply(rule: _Rule, match: re.Match[str], moment: Moment) -> TimeRange | None:
+    try:
+        return rule(match, moment)
+    except (OverflowError, ValueError):
+        # A time that no calendar has.
+        return None
+
+
+def _joined(one: TimeRange, two: TimeRange, words: str, rest: str) -> TimeRange:
+    """Both hold: "yesterday at 10:15" is a minute of yesterday. Where they contradict, the first counts."""
+    rest = " ".join(rest.split())
+    if not one.limited:
+        return replace(two, words=(*one.words, words), rest=rest)
+    since = max((t for t in (one.since_us, two.since_us) if t is not None), default=None)
+    until = min((t for t in (one.until_us, two.until_us) if t is not None), default=None)
+    if since is not None and until is not None and since >= until:
+        moved = _moved_into(two, one)
+        if moved is not None:
+            return replace(moved, words=(*one.words, words), rest=rest)
+        return replace(one, words=(*one.words, words), rest=rest)
+    target = one.target_us if one.target_us is not None else two.target_us
+    return replace(one, since_us=since, until_us=until, target_us=target, words=(*one.words, words), rest=rest)
+
+
+def _moved_into(clock: TimeRange, day: TimeRange) -> TimeRange | None:
+    """A clock time was taken for today's: the same on the day that was named, None if it is on none."""
+    if clock.since_us is None or clock.until_us is None or day.since_us is None or day.until_us is None:
+        return None
+    days = -((clock.since_us - day.since_us) // _DAY_US)
+    since, until = clock.since_us + days * _DAY_US, clock.until_us + days * _DAY_US
+    target = None if clock.target_us is None else clock.target_us + days * _DAY_US
+    return TimeRange(since, until, target, past=True) if since < day.until_us else None
+
+
+def _ordered(found: TimeRange) -> TimeRange:
+    """The first or the last time that something was so."""
+    for pattern, order in ((_FIRST, "first"), (_LAST, "last")):
+        match = pattern.search(found.rest)
+        if match is not None:
+            return replace(found, order=order, past=True, words=(*found.words, match[0]))  # type: ignore[arg-type]
+    return found

@@ -1,119 +1,210 @@
-"""The writer thread: all commits of the process, so that neither the stage nor a recall ever waits for an fsync."""
+"""The writer thread: jobs in, their outcomes back after they are on disk. Jobs of one store share a commit."""
 
+import errno
 import logging
-import queue
+import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
-from memory.store import StreamStore
+from memory.store import Store
+from perception.messages import Fault
 
 log = logging.getLogger(__name__)
 
-_GROUP: Final = 64
-"""The most jobs of one store that share a commit."""
+FULL: Final = Fault("storage_full", "the disk is full: free space, or lower max_bytes of this or another stream")
+BROKEN: Final = Fault(
+    "internal_error", "the stream's memory cannot be written: look at the disk and restart the server"
+)
+_READMIT_SHARE: Final = 0.05
+_READMIT_MOST_BYTES: Final = 256 * 2**20
+_GROUP: Final = 256
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
-    """Something to do inside a transaction. then: called by the stage with what `work` returned, once it is durable.
+    """Work on one store.
 
-    failed: called by the stage with the error instead.
+    run: called on the writer thread, in a transaction unless `alone`; done / failed: called by `Writer.collect` on the
+    stage's thread, after the commit. growth: bytes that it adds; one that adds is refused below the low-water mark.
     """
 
-    store: StreamStore
-    work: Callable[[StreamStore], Any]
-    then: Callable[[Any], None]
-    failed: Callable[[sqlite3.Error], None]
-    purge: bool = False
+    store: Store
+    run: Callable[[sqlite3.Connection], Any]
+    done: Callable[[Any], None]
+    failed: Callable[[Fault], None]
+    growth: int = 0
+    alone: bool = False
+    result: Any = field(default=None, init=False)
+    fault: Fault | None = field(default=None, init=False)
 
 
 class Writer:
-    """Jobs in; their outcomes out, in order, collected by the stage's own thread."""
+    """Commits in the order of `put`, for each store. `notify` is called on the writer thread when jobs are done."""
 
-    def __init__(self, notify: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, low_water_bytes: int, notify: Callable[[], None] | None = None) -> None:
+        self._space = _Space(folder, low_water_bytes)
         self._notify = notify
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._done: deque[Callable[[], None]] = deque()
-        self._open = 0
-        self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._condition = threading.Condition()
+        self._jobs: deque[Job] = deque()
+        self._done: deque[Job] = deque()
+        self._outstanding = 0
+        self._growth = 0
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="memory-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job) -> None:
-        """Queue a job."""
-        with self._lock:
-            self._open += 1
-        self._jobs.put(job)
+    @property
+    def outstanding(self) -> int:
+        """Jobs whose outcome was not collected yet."""
+        return self._outstanding
+
+    @property
+    def backlog_bytes(self) -> int:
+        """What the jobs that wait will add."""
+        return self._growth
 
     @property
     def finished(self) -> bool:
-        """Whether outcomes wait to be collected."""
+        """Whether `collect` has something."""
         return bool(self._done)
 
-    @property
-    def idle(self) -> bool:
-        """Whether every job is done and collected."""
-        with self._lock:
-            return self._open == 0 and not self._done
+    def put(self, job: Job) -> None:
+        """Queue a job."""
+        with self._condition:
+            self._outstanding += 1
+            self._growth += job.growth
+            self._jobs.append(job)
+            self._condition.notify_all()
 
-    def collect(self) -> None:
-        """Call `then` or `failed` of what is done."""
+    def collect(self) -> int:
+        """Run what is to follow finished jobs; how many there were."""
+        count = 0
         while self._done:
-            self._done.popleft()()
+            job = self._done.popleft()
+            count += 1
+            self._outstanding -= 1
+            if job.fault is None:
+                job.done(job.result)
+            else:
+                job.failed(job.fault)
+        return count
 
-    def renewed(self) -> "Writer":
-        """A writer that goes on where this one, which is closed, has stopped."""
-        return Writer(self._notify)
+    def wait(self, seconds: float) -> bool:
+        """Wait until a job is done."""
+        with self._condition:
+            return self._condition.wait_for(lambda: bool(self._done), seconds)
 
     def close(self) -> None:
-        """Finish all jobs and stop."""
-        self._jobs.put(None)
+        """Finish all jobs and end the thread; outcomes may still be collected."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify_all()
         self._thread.join()
 
-    def _run(self) -> None:
-        waiting: Job | None = None
+    # ------------------------------------------------------------ writer thread
+
+    def _work(self) -> None:
         while True:
-            job = waiting or self._jobs.get()
-            waiting = None
-            if job is None:
+            with self._condition:
+                self._condition.wait_for(lambda: self._jobs or self._closing)
+                jobs = [self._jobs.popleft() for _ in range(min(len(self._jobs), _GROUP))]
+            if not jobs:
                 return
-            group = [job]
-            while len(group) < _GROUP and not job.purge:
-                try:
-                    following = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None or following.store is not job.store or following.purge:
-                    waiting = following
-                    if following is None:
-                        self._jobs.put(None)
-                    break
-                group.append(following)
-            self._commit(group)
+            for group in _groups(jobs):
+                self._commit(group)
+                self._finish(group)
 
-    def _commit(self, group: list[Job]) -> None:
-        """All of a group in one transaction: either every job of it is durable, or each is told of the error."""
+    def _finish(self, group: Sequence[Job]) -> None:
+        with self._condition:
+            self._done.extend(group)
+            self._growth -= sum(job.growth for job in group)
+            self._condition.notify_all()
+        if self._notify is not None:
+            self._notify()
+
+    def _commit(self, group: Sequence[Job]) -> None:
+        """One transaction for all; where that fails, one for each, so that one bad job is alone in failing."""
+        fault = self._try(group)
+        if fault is not None and len(group) > 1:
+            for job in group:
+                job.fault = self._try([job])
+        else:
+            for job in group:
+                job.fault = fault
+
+    def _try(self, group: Sequence[Job]) -> Fault | None:
         store = group[0].store
+        if store.broken:
+            return BROKEN
+        if any(job.growth for job in group) and not self._space.enough():
+            return FULL
         try:
-            store.begin()
-            results = [job.work(store) for job in group]
-            store.commit()
-            if group[0].purge:
-                store.purge()
-        except sqlite3.Error as error:
-            log.error("a commit of %s failed: %s", store.stream, error.sqlite_errorname)
-            store.rollback()
-            self._finish([partial(job.failed, error) for job in group])
-            return
-        self._finish([partial(job.then, result) for job, result in zip(group, results, strict=True)])
+            _run(store.db, group)
+        except (sqlite3.Error, OSError) as error:
+            return self._fault(store, error)
+        return None
 
-    def _finish(self, outcomes: list[Callable[[], None]]) -> None:
-        self._done.extend(outcomes)
-        with self._lock:
-            self._open -= len(outcomes)
-        self._notify()
+    def _fault(self, store: Store, error: sqlite3.Error | OSError) -> Fault:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+            self._space.ran_out()
+            return FULL
+        log.error("a store cannot be written: %s", getattr(error, "sqlite_errorname", type(error).__name__))
+        if code is not None and code & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            # What a failed fsync left in the page cache is unknown: nothing is acknowledged after it.
+            store.broken = True
+        return BROKEN
+
+
+def _run(db: sqlite3.Connection, group: Sequence[Job]) -> None:
+    if group[0].alone:
+        group[0].result = group[0].run(db)
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for job in group:
+            job.result = job.run(db)
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _groups(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs by store, in order; one that stands alone ends a group."""
+    groups: list[list[Job]] = []
+    open_groups: dict[int, list[Job]] = {}
+    for job in jobs:
+        known = open_groups.get(id(job.store))
+        if known is None or job.alone or known[0].alone:
+            known = open_groups[id(job.store)] = []
+            groups.append(known)
+        known.append(job)
+    return groups
+
+
+class _Space:
+    """Whether the disk has room for more; once it had none, room for somewhat more is asked."""
+
+    def __init__(self, folder: Path, low_water_bytes: int) -> None:
+        self._folder = folder
+        self._low_water_bytes = low_water_bytes
+        self._full = False
+
+    def enough(self) -> bool:
+        """Look."""
+        stat = os.statvfs(self._folder)
+        free, size = stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize
+        more = min(_READMIT_MOST_BYTES, int(size * _READMIT_SHARE)) if self._full else 0
+        self._full = free < self._low_water_bytes + more
+        return not self._full
+
+    def ran_out(self) -> None:
+        """A write found no room."""
+        self._full = True

@@ -1,0 +1,304 @@
+"""Getting a stream's outcomes onto the disk: commits, retention, forgetting; what follows when they are done."""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final
+
+from memory import retention, writing
+from memory.config import MemoryConfig
+from memory.events import AddSpeech, Outcome
+from memory.messages import (
+    BarrierReached,
+    EventCommitted,
+    Forget,
+    Forgotten,
+    GapRecord,
+    MemoryOutput,
+    MemoryStatus,
+    Refused,
+)
+from memory.rows import EventRow
+from memory.store import Settings, Store, put_settings
+from memory.stream import Stream
+from memory.writer import Job, Writer
+from memory.writing import Gone
+from perception.messages import Fault
+
+log = logging.getLogger(__name__)
+
+_WIPE_EVENTS: Final = 32
+_VACUUM_PAGES: Final = 2000
+_RETRY_US: Final = 2_000_000
+_STATUS_US: Final = 1_000_000
+_UNSAVED: Final = 8
+_BACKLOG_BYTES: Final = 256 * 2**20
+
+
+class Keeper:
+    """Sends work to the writer thread; `say` takes what is to be told once it is done."""
+
+    def __init__(
+        self, config: MemoryConfig, writer: Writer, clock: Callable[[], int], say: Callable[[MemoryOutput], None]
+    ) -> None:
+        self._config = config
+        self._writer = writer
+        self._clock = clock
+        self._say = say
+
+    # ------------------------------------------------------------ events
+
+    def keep(self, stream: Stream, outcomes: Iterable[Outcome]) -> None:
+        """Commit what the event builder gave."""
+        for outcome in outcomes:
+            match outcome:
+                case EventRow(open=True):
+                    self.save_open(stream)
+                case EventRow():
+                    self._save_closed(stream, outcome)
+                case GapRecord():
+                    self._put(stream, partial(_with, writing.put_gap, outcome))
+                case AddSpeech():
+                    self._put(stream, partial(_with, writing.add_speech, outcome.seq, outcome.spoken))
+
+    def save_open(self, stream: Stream) -> None:
+        """Commit the open event as it stands."""
+        row = stream.builder.row()
+        if row is None or row == stream.saved or self._writer.backlog_bytes > _BACKLOG_BYTES:
+            return
+        stream.saved, stream.saved_at_us = row, self._clock()
+        known = stream.saved_frames if stream.saved_seq == row.seq else frozenset()
+        growth = sum(len(frame.jpeg) for frame in row.frames if frame.picture not in known)
+        stream.saved_seq, stream.saved_frames = row.seq, frozenset(frame.picture for frame in row.frames)
+        self._put(stream, partial(_with, writing.put_event, row), growth=growth + 1)
+
+    def _save_closed(self, stream: Stream, row: EventRow) -> None:
+        start, end = row.start_us, max(row.end_us, row.observed_us + 1)
+        stream.covered.add(start, end)
+        if self._writer.backlog_bytes > _BACKLOG_BYTES:
+            self._lose(stream, row, "overload")
+            return
+        stream.closing[row.seq] = row
+
+        def done(_: object) -> None:
+            stream.closing.pop(row.seq, None)
+            stream.index.add(row.seq, row.frames)
+            self._committed(stream)
+            self._say(EventCommitted(row.record(stream.key)))
+
+        def failed(fault: Fault) -> None:
+            if stream.closing.pop(row.seq, None) is not None:
+                stream.unsaved.append(row)
+            self._failed(stream, fault)
+
+        growth = sum(len(frame.jpeg) for frame in row.frames) + 1
+        self._writer.put(Job(stream.store, partial(_with, writing.put_event, row), done, failed, growth))
+        self._retain(stream)
+
+    def _failed(self, stream: Stream, fault: Fault) -> None:
+        if stream.fault != fault:
+            log.error("a stream's memory cannot be stored: %s", fault.code, extra={"stream": stream.key})
+        stream.fault = fault
+        stream.status_due = True
+        while len(stream.unsaved) > _UNSAVED:
+            self._lose(stream, stream.unsaved.popleft(), fault.code)
+
+    def _lose(self, stream: Stream, row: EventRow, reason: str) -> None:
+        """An event that has no place: its time becomes a gap, which is told when there is room again."""
+        stream.covered.remove(row.start_us, max(row.end_us, row.observed_us + 1))
+        stream.lost.append(GapRecord(row.start_us, max(row.end_us, row.start_us + 1), reason))
+
+    def _committed(self, stream: Stream) -> None:
+        stream.fault = None
+        stream.status_due = True
+
+    def _put(self, stream: Stream, run: Callable[[sqlite3.Connection], object], growth: int = 0) -> None:
+        job = Job(stream.store, run, lambda _: self._committed(stream), partial(self._failed, stream), growth)
+        self._writer.put(job)
+
+    # ------------------------------------------------------------ barriers, settings
+
+    def barrier(self, stream: Stream, barrier: int) -> None:
+        """Commit everything, then say so."""
+        self.save_open(stream)
+
+        def failed(fault: Fault) -> None:
+            self._say(BarrierReached(stream.key, barrier, fault))
+
+        def done(_: object) -> None:
+            self._say(BarrierReached(stream.key, barrier, stream.fault))
+
+        self._writer.put(Job(stream.store, lambda _: None, done, failed))
+
+    def settings(self, stream: Stream, settings: Settings) -> None:
+        """Keep changed settings; a smaller budget is held to at once."""
+        if settings != stream.settings:
+            stream.configure(settings, self._config)
+            self._put(stream, partial(_with, put_settings, settings))
+        self._retain(stream)
+
+    # ------------------------------------------------------------ retention, forgetting
+
+    def _retain(self, stream: Stream) -> None:
+        budget = stream.budget
+
+        def done(retained: retention.Retained) -> None:
+            if retained.gone:
+                stream.index.forget_before(max(one.seq for one in retained.gone) + 1)
+                for one in retained.gone:
+                    stream.covered.remove(one.start_us, one.end_us)
+                stream.status_due = True
+            if retained.more:
+                self._retain(stream)
+
+        run = partial(_retain, stream.store, budget)
+        self._writer.put(Job(stream.store, run, done, partial(self._failed, stream)))
+
+    def forget(self, stream: Stream, message: Forget) -> None:
+        """Let go in RAM now, on disk at once; told when nothing can be read or come back any more."""
+        since, until = message.since_us, min(message.until_us, max(stream.builder.end_us + 1, message.since_us))
+        if message.event is None:
+            until = message.until_us if message.until_us < 1 << 61 else until
+            stream.forgotten.add(since, until)
+            stream.builder.drop_waiting_speech(since, until)
+        live = self._forget_live(stream, message.event, since, until)
+        run = partial(_with, writing.forget, message.event, since, until, [(row.seq, *row.reach) for row in live])
+        done = partial(self._forgotten, stream, message, live)
+        self._writer.put(Job(stream.store, run, done, lambda fault: self._say(Refused(message.request, fault))))
+
+    def _forget_live(self, stream: Stream, event: str | None, since_us: int, until_us: int) -> list[EventRow]:
+        """Events in RAM that go; those whose commit is under way are found on disk, behind it."""
+
+        def goes(row: EventRow) -> bool:
+            start, end = row.reach
+            return row.id == event if event is not None else start < until_us and end > since_us
+
+        live = [row for row in stream.unsaved if goes(row)]
+        for row in live:
+            stream.unsaved.remove(row)
+        open_row = stream.builder.row()
+        if open_row is not None and goes(open_row):
+            stream.builder.forget()
+            live.append(open_row)
+        for row in [row for row in stream.closing.values() if goes(row)]:
+            live.append(row)
+        return live
+
+    def _forgotten(self, stream: Stream, message: Forget, live: list[EventRow], gone: list[Gone]) -> None:
+        sizes = {one.seq: one.bytes for one in gone}
+        in_ram = {row.seq: Gone(row.seq, row.id, *row.reach, sizes.get(row.seq, 0)) for row in live}
+        gone = list(({one.seq: one for one in gone} | in_ram).values())
+        if not gone and message.event is not None:
+            fault = Fault("event_not_found", "there is no such event: list the events of the stream", "event")
+            self._say(Refused(message.request, fault))
+            return
+        for one in gone:
+            stream.forgotten.add(one.start_us, one.end_us)
+            stream.covered.remove(one.start_us, one.end_us)
+        stream.index.remove(one.seq for one in gone)
+        stream.status_due = True
+        self.purge(stream)
+        start = min((one.start_us for one in gone), default=-1)
+        end = max((one.end_us - 1 for one in gone), default=-1)
+        size = sum(one.bytes for one in gone)
+        self._say(Forgotten(stream.key, message.request, [one.id for one in gone], size, start, end))
+
+    def purge(self, stream: Stream) -> None:
+        """Wipe what was forgotten from the files, piece by piece."""
+        stream.purge_at_us = None
+
+        def done(more: bool) -> None:
+            if more:
+                self.purge(stream)
+
+        def failed(_: Fault) -> None:
+            stream.purge_at_us = self._clock() + _RETRY_US
+
+        self._writer.put(Job(stream.store, partial(_purge, stream.store), done, failed, alone=True))
+
+    # ------------------------------------------------------------ by the clock
+
+    def due(self, stream: Stream, now_us: int) -> bool:
+        """Whether `tick` has something to do."""
+        return (
+            self._open_is_old(stream, now_us)
+            or self._may_tell(stream, now_us)
+            or self._may_retry(stream, now_us)
+            or (stream.purge_at_us is not None and now_us >= stream.purge_at_us)
+        )
+
+    def tick(self, stream: Stream, now_us: int) -> None:
+        """Commit an open event that has changed, try again what failed, say how much there is."""
+        if self._may_retry(stream, now_us):
+            stream.saved_at_us = now_us
+            lost, stream.lost = stream.lost, []
+            unsaved, stream.unsaved = list(stream.unsaved), type(stream.unsaved)()
+            for row in unsaved:
+                self._save_closed(stream, row)
+            for gap in lost:
+                self._put(stream, partial(_with, writing.put_gap, gap))
+            stream.saved = None
+        if self._open_is_old(stream, now_us):
+            self.save_open(stream)
+        if stream.purge_at_us is not None and now_us >= stream.purge_at_us:
+            self.purge(stream)
+        if self._may_tell(stream, now_us):
+            self._tell(stream, now_us)
+
+    def _open_is_old(self, stream: Stream, now_us: int) -> bool:
+        if now_us - stream.saved_at_us < self._config.commit_us:
+            return False
+        row = stream.builder.row()
+        return row is not None and row != stream.saved
+
+    def _may_retry(self, stream: Stream, now_us: int) -> bool:
+        waiting = bool(stream.unsaved or stream.lost)
+        return waiting and now_us - stream.saved_at_us >= _RETRY_US
+
+    def _may_tell(self, stream: Stream, now_us: int) -> bool:
+        at = stream.status_at_us
+        return stream.status_due and (at is None or now_us - at >= _STATUS_US)
+
+    def _tell(self, stream: Stream, now_us: int) -> None:
+        stream.status_due, stream.status_at_us = False, now_us
+        totals = stream.store.reader.totals()
+        self._say(
+            MemoryStatus(
+                stream.key, totals.events, totals.start_us, totals.end_us, totals.bytes, totals.gaps, stream.fault,
+                len(stream.store.reader.corrupt),
+            )
+        )  # fmt: skip
+
+
+def _with(function: Callable[..., object], *rest_and_db: object) -> object:
+    """Call `function(db, *rest)`: the connection comes last from a job."""
+    *rest, db = rest_and_db
+    return function(db, *rest)
+
+
+def _retain(store: Store, budget: retention.Budget, db: sqlite3.Connection) -> retention.Retained:
+    return retention.retain(store, db, budget)
+
+
+def _purge(store: Store, db: sqlite3.Connection) -> bool:
+    """A piece of wiping; whether more is left. The last piece leaves neither pages nor log with a forgotten byte."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        more = writing.wipe(db, _WIPE_EVENTS)
+        if not more:
+            # Full-text segments keep the words of deleted rows until they are merged.
+            db.execute("INSERT INTO words (words) VALUES ('optimize')")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    if more:
+        store.truncate_log()
+        return True
+    db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+    if db.execute("PRAGMA freelist_count").fetchone()[0] or not store.truncate_log():
+        return True
+    writing.set_meta(db, "purge", "done")
+    return False

@@ -1,0 +1,213 @@
+"""Reading a store, on its own connection: events, frames, words, gaps. Rows whose checksum is wrong are left out."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from memory.messages import GapRecord
+from memory.rows import EventRow, Keyframe, crc_of, unpack_speech
+from memory.spans import Span
+from memory.writing import event_crc
+
+_EVENT_COLUMNS: Final = "seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech, crc"
+_HULL_SLACK: Final = 8
+"""Speech may reach over an event's ends, so that reaches are not in order quite as starts are."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a store holds; start and end are -1 when it holds no event."""
+
+    events: int
+    start_us: int
+    end_us: int
+    bytes: int
+    gaps: int
+
+
+@dataclass(frozen=True)
+class VectorBatch:
+    """Some keyframes' vectors, in the order of (seq, n). last: where to go on, None at the end."""
+
+    keys: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    last: tuple[int, int] | None
+
+
+class Reader:
+    """Queries of one store. `corrupt` holds what was found damaged: (kind, number)."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self.corrupt: set[tuple[str, int]] = set()
+
+    # ------------------------------------------------------------ events
+
+    def totals(self) -> Totals:
+        """Counted by triggers."""
+        (events, size), *_ = self._all("SELECT events, bytes FROM totals")
+        start = self._one("SELECT start_us FROM events ORDER BY seq LIMIT 1")
+        end = self._one("SELECT end_us FROM events ORDER BY seq DESC LIMIT 1")
+        gaps = self._all("SELECT count(*) FROM gaps")[0][0]
+        return Totals(events, start[0] if start else -1, end[0] if end else -1, size, gaps)
+
+    def by_id(self, event: str) -> EventRow | None:
+        """One event, without its frames' bytes."""
+        return next(iter(self._events("WHERE id = ?", [event])), None)
+
+    def by_seq(self, seqs: Iterable[int]) -> dict[int, EventRow]:
+        """Events by number, without their frames' bytes."""
+        wanted = list(seqs)
+        marks = ", ".join("?" * len(wanted))
+        return {row.seq: row for row in self._events(f"WHERE seq IN ({marks})", wanted)}
+
+    def newest(self, since_us: int, until_us: int, before: int, limit: int) -> list[EventRow]:
+        """Events that touch [since, until) with a number below `before`, newest first."""
+        where = "WHERE reach_start_us < ? AND reach_end_us > ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+        return self._events(where, [until_us, since_us, before, limit])
+
+    def oldest(self, since_us: int, until_us: int, limit: int) -> list[EventRow]:
+        """Events that touch [since, until), oldest first."""
+        where = "WHERE reach_start_us < ? AND reach_end_us > ? ORDER BY seq LIMIT ?"
+        return self._events(where, [until_us, since_us, limit])
+
+    def hull(self, since_us: int, until_us: int) -> tuple[int, int]:
+        """Numbers [low, high) within which all events lie that touch [since, until); some others may."""
+        low = self._one("SELECT seq FROM events WHERE reach_end_us > ? ORDER BY reach_end_us LIMIT 1", since_us)
+        high = self._one(
+            "SELECT seq FROM events WHERE reach_start_us < ? ORDER BY reach_start_us DESC LIMIT 1", until_us
+        )
+        if low is None or high is None:
+            return (0, 0)
+        return max(0, low[0] - _HULL_SLACK), high[0] + _HULL_SLACK + 1
+
+    def sample(self, low: int, high: int, count: int) -> list[int]:
+        """Numbers of up to so many events of [low, high), spread evenly."""
+        if high <= low:
+            return []
+        probes = np.linspace(low, high - 1, min(count, high - low)).astype(int)
+        found = {self._one("SELECT seq FROM events WHERE seq >= ? ORDER BY seq LIMIT 1", int(at)) for at in probes}
+        return sorted(row[0] for row in found if row is not None and row[0] < high)
+
+    def spans(self) -> list[Span]:
+        """[start, end) of every event."""
+        rows = self._all("SELECT start_us, end_us FROM events ORDER BY seq")
+        return [(start, max(end, start + 1)) for start, end in rows]
+
+    def next_numbers(self) -> tuple[int, int]:
+        """Numbers for the next event and the next picture."""
+        tops = ("max(seq) FROM events", "max(event) FROM doomed", "max(id) FROM pictures")
+        event, doomed, picture = (self._all(f"SELECT {top}")[0][0] or 0 for top in tops)
+        return max(event, doomed) + 1, picture + 1
+
+    def _events(self, where: str, values: Sequence[object]) -> list[EventRow]:
+        rows = self._all(f"SELECT {_EVENT_COLUMNS} FROM events {where}", *values)  # noqa: S608
+        frames = self._frames([row[0] for row in rows])
+        return [event for row in rows if (event := self._event(row, frames.get(row[0], ()))) is not None]
+
+    def _event(self, row: tuple[Any, ...], frames: Sequence[Keyframe]) -> EventRow | None:
+        seq, *told, crc = row
+        event, start_us, end_us, _, reach_end_us, is_open, merged, caption, blob = told
+        try:
+            if event_crc(told) != crc:
+                raise ValueError("checksum")
+            speech = unpack_speech(blob)
+        except (ValueError, msgspec.MsgspecError):
+            self.corrupt.add(("event", seq))
+            return None
+        observed_us = max(end_us, reach_end_us - 1) if not speech else end_us
+        return EventRow(
+            seq, event, start_us, end_us, observed_us, bool(is_open), tuple(frames), speech, b"", caption, merged
+        )  # fmt: skip
+
+    def _frames(self, seqs: Sequence[int]) -> dict[int, list[Keyframe]]:
+        marks = ", ".join("?" * len(seqs))
+        found: dict[int, list[Keyframe]] = {}
+        query = f"SELECT event, n, media_us, picture FROM frames WHERE event IN ({marks}) ORDER BY 1, 3"  # noqa: S608
+        for event, n, media_us, picture in self._all(query, *seqs):
+            found.setdefault(event, []).append(Keyframe(n, media_us, picture, b"", b""))
+        return found
+
+    # ------------------------------------------------------------ frames
+
+    def jpeg(self, event: str, n: int) -> bytes | None:
+        """A stored frame of an event that is there, None where there is none or it is damaged."""
+        row = self._one(
+            "SELECT p.id, p.crc, p.jpeg FROM events e JOIN frames f ON f.event = e.seq JOIN pictures p"
+            " ON p.id = f.picture WHERE e.id = ? AND f.n = ?", event, n,
+        )  # fmt: skip
+        if row is None:
+            return None
+        if crc_of(row[0], row[2]) != row[1]:
+            self.corrupt.add(("picture", row[0]))
+            return None
+        jpeg: bytes = row[2]
+        return jpeg
+
+    def vectors(self, after: tuple[int, int], below: int, dim: int, limit: int) -> VectorBatch:
+        """Up to so many keyframe vectors of closed events behind (seq, n), of events numbered below `below`."""
+        rows = self._all(
+            "SELECT f.event, f.n, v.picture, v.dim, v.crc, v.vector FROM frames f JOIN events e ON e.seq = f.event"
+            " JOIN vectors v ON v.picture = f.picture WHERE (f.event, f.n) > (?, ?) AND f.event < ?"
+            " ORDER BY f.event, f.n LIMIT ?", *after, below, limit,
+        )  # fmt: skip
+        good = [row for row in rows if self._vector_is_good(row[2], row[3], row[4], row[5], dim)]
+        keys = np.array([[row[0], row[1]] for row in good], dtype=np.int64).reshape(-1, 2)
+        halves = np.frombuffer(b"".join(row[5] for row in good), dtype=np.float16).reshape(-1, dim)
+        last = (rows[-1][0], rows[-1][1]) if len(rows) == limit else None
+        return VectorBatch(keys, halves.astype(np.float32), last)
+
+    def _vector_is_good(self, picture: int, stored_dim: int, crc: int, blob: bytes, dim: int) -> bool:
+        """Of this encoder's length and undamaged; another encoder's vectors are no damage."""
+        if crc_of(picture, blob) != crc:
+            self.corrupt.add(("vector", picture))
+            return False
+        return stored_dim == dim and len(blob) == 2 * dim
+
+    # ------------------------------------------------------------ words, gaps
+
+    def matching(self, words: Sequence[str], low: int, high: int, limit: int) -> list[tuple[int, float]]:
+        """Events of [low, high) in which any of the words was said or captioned: (seq, score), best first."""
+        if not words:
+            return []
+        query = " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
+        rows = self._all(
+            "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? AND rowid >= ? AND rowid < ?"
+            " ORDER BY rank LIMIT ?", query, low, high, limit,
+        )  # fmt: skip
+        return [(seq, score) for seq, score in rows]
+
+    def spoken(self, low: int, high: int, limit: int) -> list[int]:
+        """The newest events of [low, high) with words."""
+        query = "SELECT rowid FROM words WHERE rowid >= ? AND rowid < ? ORDER BY rowid DESC LIMIT ?"
+        return [seq for (seq,) in self._all(query, low, high, limit)]
+
+    def gaps(self, since_us: int, until_us: int, limit: int) -> list[GapRecord]:
+        """The newest gaps that touch [since, until), in time order."""
+        rows = self._all(
+            "SELECT start_us, end_us, reason FROM gaps WHERE start_us < ? AND end_us > ? ORDER BY 1 DESC LIMIT ?",
+            until_us, since_us, limit,
+        )  # fmt: skip
+        return [GapRecord(*row) for row in reversed(rows)]
+
+    def tombstones(self) -> list[Span]:
+        """Forgotten ranges."""
+        return [(start, end) for start, end in self._all("SELECT start_us, end_us FROM tombstones ORDER BY start_us")]
+
+    def meta(self, key: str, default: str = "") -> str:
+        """A setting."""
+        row = self._one("SELECT value FROM meta WHERE key = ?", key)
+        return str(row[0]) if row else default
+
+    def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        rows = self._all(query, *values)
+        return rows[0] if rows else None
+
+    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        # Everything is fetched at once: an open cursor would hold up the checkpoint that forgetting waits for.
+        return self._db.execute(query, values).fetchall()

@@ -1,0 +1,121 @@
+"""What a store keeps, as plain structs: events with their keyframes and speech, and their checksums."""
+
+import zlib
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from memory.messages import EventRecord, FrameRef, SpeechSpan
+
+Vector = NDArray[np.float32]
+
+PAGE_BYTES = 4096
+EVENT_BYTES = 1024
+"""What an event takes beside its pictures and words: its row, index entries, its frames' rows."""
+
+
+class Spoken(msgspec.Struct, frozen=True, array_like=True):
+    """Someone spoke in [start_us, end_us); text where a recogniser ran."""
+
+    start_us: int
+    end_us: int
+    text: str | None
+
+
+class Keyframe(msgspec.Struct, frozen=True):
+    """A kept frame. picture: by which its bytes and vector are stored; vector: float16 bytes."""
+
+    n: int
+    media_us: int
+    picture: int
+    jpeg: bytes
+    vector: bytes
+
+
+class EventRow(msgspec.Struct, frozen=True):
+    """An event at one moment of its life. observed_us: the last moment at which something of it was seen."""
+
+    seq: int
+    id: str
+    start_us: int
+    end_us: int
+    observed_us: int
+    open: bool
+    frames: tuple[Keyframe, ...]
+    speech: tuple[Spoken, ...]
+    vector: bytes
+    caption: str | None = None
+    merged: int = 1
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """[start, end) of all that it holds."""
+        return reach_of(self.start_us, max(self.end_us, self.observed_us + 1), self.speech)
+
+    @property
+    def transcript(self) -> str | None:
+        """What was said, None where no recogniser ran or nothing was."""
+        return transcript_of(self.speech)
+
+    def record(self, stream: str, score: float | None = None) -> EventRecord:
+        """As it is told."""
+        frames = sorted((FrameRef(frame.n, frame.media_us) for frame in self.frames), key=lambda ref: ref.media_us)
+        spans = [SpeechSpan(said.start_us, said.end_us) for said in self.speech]
+        return EventRecord(
+            self.id, stream, self.start_us, self.end_us, self.caption, self.transcript, spans, self.merged, frames,
+            self.open, score,
+        )  # fmt: skip
+
+
+def reach_of(start_us: int, end_us: int, speech: tuple[Spoken, ...]) -> tuple[int, int]:
+    """The range of an event and of what was said in it."""
+    return (
+        min([start_us, *(said.start_us for said in speech)]),
+        max([end_us, start_us + 1, *(said.end_us for said in speech)]),
+    )
+
+
+def transcript_of(speech: tuple[Spoken, ...]) -> str | None:
+    """The spoken texts, in order, as one."""
+    return " ".join(said.text for said in speech if said.text) or None
+
+
+def pack_speech(speech: tuple[Spoken, ...]) -> bytes:
+    """Speech as a blob."""
+    return msgspec.msgpack.encode(speech)
+
+
+def unpack_speech(blob: bytes) -> tuple[Spoken, ...]:
+    """Speech of a blob. Raises msgspec.MsgspecError."""
+    return msgspec.msgpack.decode(blob, type=tuple[Spoken, ...])
+
+
+def crc_of(*parts: bytes | str | int | None) -> int:
+    """CRC-32 over values, each told apart from its neighbours and from None."""
+    crc = 0
+    for part in parts:
+        data = b"" if part is None else part if isinstance(part, bytes) else str(part).encode()
+        crc = zlib.crc32(data, zlib.crc32(f"{part is None}{len(data)}:".encode(), crc))
+    return crc
+
+
+def to_half(vector: Vector) -> bytes:
+    """Float16 bytes of a vector."""
+    return vector.astype(np.float16).tobytes()
+
+
+def from_half(blob: bytes) -> Vector:
+    """The vector of float16 bytes."""
+    return np.frombuffer(blob, dtype=np.float16).astype(np.float32)
+
+
+def unit(vector: Vector) -> Vector:
+    """The vector at length 1; a zero vector as it is."""
+    length = float(np.linalg.norm(vector))
+    return vector / np.float32(length) if length > 0 else vector
+
+
+def picture_bytes(frame: Keyframe) -> int:
+    """What a stored picture takes on disk: pages of JPEG, its vector."""
+    return -(-len(frame.jpeg) // PAGE_BYTES) * PAGE_BYTES + len(frame.vector) + 64

@@ -1,0 +1,148 @@
+"""Candidates of a stream for a text or a picture: by vector, by words, by time; committed events and live ones."""
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from memory.index import Hit, centred
+from memory.ranking import Candidate
+from memory.rows import EventRow, Keyframe, Vector, from_half
+from memory.spans import Span
+from memory.stream import Stream
+from perception.encoders import Image
+
+_FRAMES: Final = 256
+_WORDS: Final = 64
+_SPREAD: Final = 32
+_MOST_PIXELS: Final = 33_177_600
+_STOP_WORDS: Final = """
+a an and are as at be been but by can could did do does for from had has have he her him his how
+i if in is it its me my no not of on or our she so than that the their them then there these they this to up us was we
+were what when where which who whom whose why will with would you your ever see seen saw say said show tell happen
+happened"""
+_STOP: Final = frozenset(_STOP_WORDS.split())
+
+
+class PictureInvalid(Exception):
+    """The bytes are no picture that is taken."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for in a stream. span None: everywhere; [low, high): event numbers that hold the span."""
+
+    vector: Vector | None
+    words: Sequence[str]
+    span: Span | None
+    low: int
+    high: int
+
+
+def query_for(stream: Stream, vector: Vector | None, words: Sequence[str], span: Span | None) -> Query:
+    """Narrow to the events of a span."""
+    low, high = (0, 1 << 40) if span is None else stream.store.reader.hull(*span)
+    return Query(vector, words, span, low, high)
+
+
+def words_of(text: str) -> list[str]:
+    """Words that carry meaning, at most 16."""
+    return [word for word in re.findall(r"\w+", text.lower()) if len(word) > 1 and word not in _STOP][:16]
+
+
+def decode_picture(data: bytes) -> Image:
+    """RGB of a JPEG, PNG or WebP. Raises PictureInvalid."""
+    try:
+        with Pillow.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as picture:
+            if picture.width * picture.height > _MOST_PIXELS:
+                raise PictureInvalid("too many pixels")
+            picture.draft("RGB", (1024, 1024))
+            return np.asarray(picture.convert("RGB"))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+        raise PictureInvalid(type(error).__name__) from error
+
+
+def candidates(stream: Stream, query: Query, extra: Iterable[int] = (), frames: int = _FRAMES) -> list[Candidate]:
+    """Keyframes that may be meant; every event that words or `extra` name is among them with one frame at least."""
+    reader = stream.store.reader
+    hits = _likest(stream, query, frames)
+    words = dict(reader.matching(query.words, query.low, query.high, _WORDS))
+    live = {row.seq: row for row in stream.live()}
+    rows = {**reader.by_seq({hit.seq for hit in hits} | set(words) | set(extra)), **live}
+    found = {(hit.seq, hit.n): hit.score for hit in hits if hit.seq not in live}
+    found |= _live_scores(stream, live.values(), query)
+    made = []
+    for row in rows.values():
+        if query.span is not None and not _touches(row, query.span):
+            continue
+        for frame in _frames_of(row, query.span, found):
+            made.append(_candidate(stream, row, frame, found.get((row.seq, frame.n)), words.get(row.seq)))
+    return made
+
+
+def spread(stream: Stream, query: Query) -> list[int]:
+    """Events all over the range, for a question that names nothing but a time."""
+    if query.span is None:
+        return stream.store.reader.sample(*_known(stream), _SPREAD)
+    return stream.store.reader.sample(query.low, query.high, _SPREAD)
+
+
+def _known(stream: Stream) -> Span:
+    return stream.store.reader.hull(-(1 << 62), 1 << 62)
+
+
+def _likest(stream: Stream, query: Query, count: int) -> list[Hit]:
+    """Keyframes by likeness once what all frames have in common is taken off."""
+    if query.vector is None:
+        return []
+    hits = stream.index.search(query.vector, count, query.low, query.high)
+    if not hits:
+        return []
+    scores = _likeness(stream, stream.index.vectors(hits), query.vector)
+    return [Hit(hit.seq, hit.n, float(score)) for hit, score in zip(hits, scores, strict=True)]
+
+
+def _likeness(stream: Stream, vectors: Vector, vector: Vector) -> Vector:
+    mean = stream.index.mean
+    likeness: Vector = centred(vectors, mean) @ centred(vector[None, :], mean)[0]
+    return likeness
+
+
+def _live_scores(stream: Stream, rows: Iterable[EventRow], query: Query) -> dict[tuple[int, int], float]:
+    if query.vector is None:
+        return {}
+    size = 2 * len(query.vector)
+    frames = [(row.seq, frame) for row in rows for frame in row.frames if len(frame.vector) == size]
+    if not frames:
+        return {}
+    scores = _likeness(stream, np.stack([from_half(frame.vector) for _, frame in frames]), query.vector)
+    return {(seq, frame.n): float(score) for (seq, frame), score in zip(frames, scores, strict=True)}
+
+
+def _touches(row: EventRow, span: Span) -> bool:
+    start, end = row.reach
+    return start < span[1] and end > span[0]
+
+
+def _frames_of(row: EventRow, span: Span | None, found: dict[tuple[int, int], float]) -> list[Keyframe]:
+    """The event's frames that were found and lie in the span; where none does, the one that says most about it."""
+    if not row.frames:
+        return []
+    inside = [frame for frame in row.frames if span is None or span[0] <= frame.media_us < span[1]]
+    if inside:
+        return [frame for frame in inside if (row.seq, frame.n) in found] or inside[:1]
+    assert span is not None
+    # A picture lasts until the next: the last one before the span shows how it began.
+    before = [frame for frame in row.frames if frame.media_us < span[0]]
+    return [max(before, key=lambda frame: frame.media_us)] if before else [row.frames[0]]
+
+
+def _candidate(
+    stream: Stream, row: EventRow, frame: Keyframe, vector: float | None, words: float | None
+) -> Candidate:  # fmt: skip
+    return Candidate(stream.key, row.seq, row.id, row.start_us, row.end_us, frame.n, frame.media_us, vector, words)

@@ -1,0 +1,243 @@
+"""What changes a store: each function runs inside a transaction of the writer thread."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from memory.messages import GapRecord
+from memory.rows import (
+    EVENT_BYTES,
+    EventRow,
+    Keyframe,
+    Spoken,
+    crc_of,
+    pack_speech,
+    picture_bytes,
+    reach_of,
+    transcript_of,
+    unpack_speech,
+)
+
+_GAP_JOINT_US: Final = 2_000_000
+
+
+@dataclass(frozen=True)
+class Gone:
+    """An event that was deleted; [start_us, end_us) is all that it held."""
+
+    seq: int
+    id: str
+    start_us: int
+    end_us: int
+    bytes: int
+
+
+def event_crc(event: Sequence[int | str | bytes | None]) -> int:
+    """Of id, start, end, both reaches, open, merged, caption, speech."""
+    return crc_of(*event)
+
+
+def set_meta(db: sqlite3.Connection, key: str, value: str) -> None:
+    """Keep a setting."""
+    db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))
+
+
+def mark_end(db: sqlite3.Connection, end_us: int) -> None:
+    """Media time that was stored is never given out again, not even after it is forgotten."""
+    db.execute(
+        "INSERT INTO meta VALUES ('end_us', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+        " WHERE CAST(excluded.value AS INTEGER) > CAST(value AS INTEGER)",
+        (str(end_us),),
+    )
+
+
+# ---------------------------------------------------------------- events
+
+
+def put_event(db: sqlite3.Connection, row: EventRow) -> None:
+    """Insert an event or bring it up to date."""
+    _put_frames(db, row.seq, row.frames)
+    charged = [frame for frame in row.frames if _owner(db, frame.picture) == row.seq]
+    text = len((row.caption or "") + (row.transcript or "")) * 2
+    size = EVENT_BYTES + text + sum(picture_bytes(frame) for frame in charged)
+    _put_row(db, row, size)
+    db.execute("INSERT OR REPLACE INTO event_vectors VALUES (?, ?, ?)", (row.seq, crc_of(row.vector), row.vector))
+    _put_words(db, row.seq, row.transcript, row.caption)
+    mark_end(db, max(row.end_us, row.observed_us))
+
+
+def _put_row(db: sqlite3.Connection, row: EventRow, size: int) -> None:
+    told = (
+        row.id, row.start_us, row.end_us, *row.reach, int(row.open), row.merged, row.caption, pack_speech(row.speech)
+    )  # fmt: skip
+    db.execute(
+        "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO UPDATE SET"
+        " end_us = excluded.end_us, reach_start_us = excluded.reach_start_us, reach_end_us = excluded.reach_end_us,"
+        " open = excluded.open, merged = excluded.merged, caption = excluded.caption, speech = excluded.speech,"
+        " bytes = excluded.bytes, crc = excluded.crc",
+        (row.seq, *told, size, event_crc(told)),
+    )
+
+
+def _put_frames(db: sqlite3.Connection, seq: int, frames: Iterable[Keyframe]) -> None:
+    stored = dict(db.execute("SELECT n, picture FROM frames WHERE event = ?", (seq,)).fetchall())
+    wanted = {frame.n: frame for frame in frames}
+    for n, picture in stored.items():
+        if n not in wanted or wanted[n].picture != picture:
+            db.execute("DELETE FROM frames WHERE event = ? AND n = ?", (seq, n))
+            _drop_unused(db, [picture])
+    for n, frame in wanted.items():
+        if stored.get(n) != frame.picture:
+            db.execute("INSERT INTO frames VALUES (?, ?, ?, ?)", (seq, n, frame.media_us, frame.picture))
+            _put_picture(db, frame)
+
+
+def _put_picture(db: sqlite3.Connection, frame: Keyframe) -> None:
+    db.execute(
+        "INSERT OR IGNORE INTO pictures VALUES (?, ?, ?)",
+        (frame.picture, crc_of(frame.picture, frame.jpeg), frame.jpeg),
+    )
+    db.execute(
+        "INSERT OR IGNORE INTO vectors VALUES (?, ?, ?, ?)",
+        (frame.picture, len(frame.vector) // 2, crc_of(frame.picture, frame.vector), frame.vector),
+    )
+
+
+def _owner(db: sqlite3.Connection, picture: int) -> int | None:
+    """The oldest event that shows a picture: its bytes are counted there."""
+    found: int | None = db.execute("SELECT min(event) FROM frames WHERE picture = ?", (picture,)).fetchone()[0]
+    return found
+
+
+def _put_words(db: sqlite3.Connection, seq: int, transcript: str | None, caption: str | None) -> None:
+    known = db.execute("SELECT transcript, caption FROM words WHERE rowid = ?", (seq,)).fetchone()
+    if known == (transcript, caption) or (known is None and not (transcript or caption)):
+        return
+    db.execute("DELETE FROM words WHERE rowid = ?", (seq,))
+    db.execute("INSERT INTO words (rowid, transcript, caption) VALUES (?, ?, ?)", (seq, transcript, caption))
+
+
+def add_speech(db: sqlite3.Connection, seq: int, said: Spoken) -> None:
+    """Speech that became known after its event was closed; of an event that is gone, nothing is kept."""
+    row = db.execute(
+        "SELECT id, start_us, end_us, reach_end_us, open, merged, caption, speech FROM events WHERE seq = ?", (seq,)
+    ).fetchone()
+    if row is None:
+        return
+    event, start_us, end_us, reach_end_us, is_open, merged, caption, blob = row
+    speech = tuple(sorted((*unpack_speech(blob), said), key=lambda spoken: spoken.start_us))
+    reach = reach_of(start_us, max(end_us, reach_end_us), speech)
+    told = (event, start_us, end_us, *reach, is_open, merged, caption, pack_speech(speech))
+    db.execute(
+        "UPDATE events SET reach_start_us = ?, reach_end_us = ?, speech = ?, bytes = bytes + ?, crc = ? WHERE seq = ?",
+        (*reach, told[-1], len(said.text or "") * 2, event_crc(told), seq),
+    )
+    _put_words(db, seq, transcript_of(speech), caption)
+
+
+def close_open_events(db: sqlite3.Connection) -> int:
+    """Events that a process which died left open end where they are."""
+    columns = "seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech"
+    rows = db.execute(f"SELECT {columns} FROM events WHERE open").fetchall()  # noqa: S608
+    for seq, *told in rows:
+        told[5] = 0
+        db.execute("UPDATE events SET open = 0, crc = ? WHERE seq = ?", (event_crc(told), seq))
+    return len(rows)
+
+
+def put_gap(db: sqlite3.Connection, gap: GapRecord) -> None:
+    """A gap; one that follows another of its kind closely makes it longer."""
+    before = db.execute(
+        "SELECT start_us, end_us, reason FROM gaps WHERE start_us <= ? ORDER BY start_us DESC LIMIT 1", (gap.start_us,)
+    ).fetchone()
+    if before is not None and before[2] == gap.reason and gap.start_us - before[1] <= _GAP_JOINT_US:
+        db.execute("UPDATE gaps SET end_us = max(end_us, ?) WHERE start_us = ?", (gap.end_us, before[0]))
+    else:
+        db.execute("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?)", (gap.start_us, gap.end_us, gap.reason))
+    mark_end(db, gap.end_us)
+
+
+# ---------------------------------------------------------------- deleting
+
+
+def forget(
+    db: sqlite3.Connection, event: str | None, since_us: int, until_us: int, also: Sequence[tuple[int, int, int]]
+) -> list[Gone]:
+    """Make events unreadable and their time dead; `wipe` takes their bytes.
+
+    With `event` only that one. also: (seq, start, end) of events that in RAM reach further than their rows. Every transaction after this one finds nothing of them.
+    """
+    touching = "(reach_start_us < ? AND reach_end_us > ?)"
+    where, values = ("id = ?", [event]) if event is not None else (touching, [until_us, since_us])
+    gone = _gone(db, f"{where} OR seq IN ({', '.join('?' * len(also))})", [*values, *(seq for seq, _, _ in also)])
+    if event is None:
+        _bury(db, since_us, until_us)
+        db.execute("DELETE FROM gaps WHERE start_us >= ? AND end_us <= ?", (since_us, until_us))
+    for _, start_us, end_us in (*also, *((one.seq, one.start_us, one.end_us) for one in gone)):
+        _bury(db, start_us, end_us)
+    seqs = [(one.seq,) for one in gone]
+    _delete_rows(db, seqs)
+    db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", seqs)
+    set_meta(db, "purge", "due")
+    return gone
+
+
+def _gone(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[Gone]:
+    columns = "seq, id, reach_start_us, reach_end_us, bytes"
+    return [Gone(*row) for row in db.execute(f"SELECT {columns} FROM events WHERE {where} ORDER BY seq", values)]  # noqa: S608
+
+
+def _bury(db: sqlite3.Connection, start_us: int, end_us: int) -> None:
+    """Add a tombstone, joined with those that it touches."""
+    touching = db.execute(
+        "SELECT start_us, end_us FROM tombstones WHERE start_us <= ? AND end_us >= ?", (end_us, start_us)
+    ).fetchall()
+    start_us = min([start_us, *(start for start, _ in touching)])
+    end_us = max([end_us, *(end for _, end in touching)])
+    db.executemany("DELETE FROM tombstones WHERE start_us = ?", [(start,) for start, _ in touching])
+    db.execute("INSERT INTO tombstones VALUES (?, ?)", (start_us, end_us))
+
+
+def wipe(db: sqlite3.Connection, events: int) -> bool:
+    """Delete the pictures of up to so many forgotten events. False: none was left."""
+    batch = [seq for (seq,) in db.execute("SELECT event FROM doomed LIMIT ?", (events,))]
+    _delete_frames(db, batch)
+    db.executemany("DELETE FROM doomed WHERE event = ?", [(seq,) for seq in batch])
+    return bool(batch)
+
+
+def delete_oldest(db: sqlite3.Connection, events: int, before_us: int | None) -> list[Gone]:
+    """Retention: the oldest closed events, whole; with `before_us` only those that end before it."""
+    where = "NOT open" if before_us is None else f"NOT open AND reach_end_us < {before_us:d}"
+    seqs = f"SELECT seq FROM events WHERE {where} ORDER BY seq LIMIT {events:d}"  # noqa: S608
+    gone = _gone(db, f"seq IN ({seqs})", [])
+    _delete_frames(db, [one.seq for one in gone])
+    _delete_rows(db, [(one.seq,) for one in gone])
+    return gone
+
+
+def _delete_rows(db: sqlite3.Connection, seqs: list[tuple[int]]) -> None:
+    for table, key in (("words", "rowid"), ("event_vectors", "event"), ("events", "seq")):
+        db.executemany(f"DELETE FROM {table} WHERE {key} = ?", seqs)  # noqa: S608
+
+
+def _delete_frames(db: sqlite3.Connection, events: Sequence[int]) -> None:
+    for seq in events:
+        pictures = [picture for (picture,) in db.execute("SELECT picture FROM frames WHERE event = ?", (seq,))]
+        db.execute("DELETE FROM frames WHERE event = ?", (seq,))
+        _drop_unused(db, pictures)
+
+
+def _drop_unused(db: sqlite3.Connection, pictures: Iterable[int]) -> None:
+    for picture in pictures:
+        if _owner(db, picture) is None:
+            db.execute("DELETE FROM pictures WHERE id = ?", (picture,))
+            db.execute("DELETE FROM vectors WHERE picture = ?", (picture,))
+
+
+def encode_options(options: msgspec.Struct) -> str:
+    """Options as they are kept in meta."""
+    return msgspec.json.encode(options).decode()
