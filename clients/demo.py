@@ -25,7 +25,7 @@ _MEMORY_US: Final = 8 * SECOND
 """What was last seen so long ago has left the now window: only memory can tell."""
 _WANTED: Final = {"now": ("colour", "shape", "place"), "past": ("colour", "sign", "place"), "never": ("absent",)}
 """Kinds of question that are asked, by what they are about; seeds take turns."""
-_ANSWER_TOKENS: Final = 24
+_ANSWER_TOKENS: Final = 16
 STANDIN: Final = "stand-in"
 """In the name of a model whose words mean nothing."""
 

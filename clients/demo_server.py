@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final, Self
 
 from clients.api import ApiError
@@ -35,6 +35,9 @@ class OwnServer:
 
     def __enter__(self) -> Self:
         began = time.monotonic()
+        if threading.current_thread() is threading.main_thread():
+            # Whoever ends us ends what we started: by default, SIGTERM would run no clean-up.
+            signal.signal(signal.SIGTERM, _leave)
         self._process = self._launch()
         threading.Thread(target=self._listen, args=(self._process,), name="server-stdout", daemon=True).start()
         try:
@@ -98,3 +101,7 @@ class OwnServer:
             raise ApiError("not_started", f"the server was not ready after {self._patience_s:.0f} s")
         if not self._said:
             raise ApiError("not_started", f"the server did not start: {self.last_words()}")
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
