@@ -63,8 +63,10 @@ class Decoding:
 
     @torch.inference_mode()
     def prefill(self, most: int) -> bool:
-        """Read up to `most` more tokens of the prompt. Returns whether that was all of it."""
-        start, end = self._read, min(self._read + most, self.length)
+        """Read `most` more tokens of the prompt, a quarter more where it then ends. Returns whether that was all of it."""
+        start = self._read
+        # A small rest is not worth a pass of its own.
+        end = self.length if self.length - start <= most + most // 4 else start + most
         visual = self._between(self._pictured[start - 1] if start else 0, self._pictured[end - 1])
         self._forward(self._ids[:, start:end], start, end, visual)
         return self.prefilled

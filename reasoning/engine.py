@@ -41,11 +41,15 @@ class Delta:
 
 @dataclass(frozen=True)
 class Finished:
-    """The text is complete: it ended by itself (`stop`), or `max_tokens` was reached (`length`)."""
+    """The text is complete: it ended by itself (`stop`), or `max_tokens` was reached (`length`).
+
+    tokens: the ids that were chosen, the end token included, where the engine knows them.
+    """
 
     id: str
     reason: Literal["stop", "length"]
     output_tokens: int
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from transformers import AutoModelForImageTextToText
 
@@ -35,8 +35,10 @@ from reasoning.text import TextStream
 
 log = logging.getLogger(__name__)
 
-_STEP_S: Final = 0.25
+_STEP_S: Final = 1.3
+"""What reading a chunk may take: small chunks cost throughput, long steps delay a cancellation and the heartbeat."""
 _CHUNKS: Final = (32, 4096)
+_PROBE: Final = 128
 _TOO_LONG: Final = Fault("too_large", "the question does not fit the model's context: ask a shorter one", "question")
 _BROKEN: Final = Fault("model_unavailable", "the model failed on this question: ask again, or ask for less")
 
@@ -52,8 +54,7 @@ class _Running:
     decoding: Decoding | None = None
     text: TextStream | None = None
     most: int = 0
-    tokens: int = 0
-    last: int = -1
+    tokens: list[int] = field(default_factory=list)
 
 
 class LocalEngine:
@@ -62,7 +63,7 @@ class LocalEngine:
     def __init__(
         self, family: Family, renderer: Renderer, vision: VisionHalf, cache: EvidenceCache, chunk: int | None = None
     ) -> None:
-        """chunk: tokens of a prompt that a step reads at most; None: what this machine reads in a quarter second."""
+        """chunk: tokens of a prompt that a step reads at most; None: what this machine reads in `_STEP_S`."""
         self.family = family
         self.renderer = renderer
         self.vision = vision
@@ -167,41 +168,45 @@ class LocalEngine:
         assert decoding is not None
         outputs: list[EngineOutput] = []
         if decoding.prefilled:
-            decoding.extend(running.last)
+            decoding.extend(running.tokens[-1])
         elif not decoding.prefill(self.chunk):
             return []
         else:
             outputs.append(Started(request.id, running.prompt, decoding.length))
-        running.last = decoding.token()
-        return [*outputs, *self._say(running, running.last)]
+        return [*outputs, *self._say(running, decoding.token())]
 
     def _say(self, running: _Running, token: int) -> list[EngineOutput]:
         request, text = running.request, running.text
         assert text is not None
-        running.tokens += 1
+        running.tokens.append(token)
         ended = token in self._ends
-        full = running.tokens >= running.most
+        full = len(running.tokens) >= running.most
         delta = "" if ended else text.add(token)
         if ended or full:
             delta += text.end()
         outputs: list[EngineOutput] = [Delta(request.id, delta)] if delta else []
         if ended or full:
-            outputs.append(Finished(request.id, "stop" if ended else "length", running.tokens))
+            reason: Literal["stop", "length"] = "stop" if ended else "length"
+            outputs.append(Finished(request.id, reason, len(running.tokens), tuple(running.tokens)))
         return outputs
 
     def _measured_chunk(self) -> int:
         """A power of two, so that the same machine cuts the same prompt alike each time."""
-        least, most = _CHUNKS
-        token = self._tokenizer.encode("a", add_special_tokens=False)[0]
-        chunk = least
-        while chunk < most:
-            decoding = Decoding(self.family, [token] * chunk, [])
-            began = time.perf_counter()
-            decoding.prefill(chunk)
-            if time.perf_counter() - began > _STEP_S / 2:
-                break
+        self._prefill_s(_CHUNKS[0])
+        if self._prefill_s(_CHUNKS[0]) > _STEP_S / 2:
+            return _CHUNKS[0]
+        rate = _PROBE / min(self._prefill_s(_PROBE) for _ in range(2))
+        chunk = _CHUNKS[0]
+        while chunk * 2 <= min(rate * _STEP_S, _CHUNKS[1]):
             chunk *= 2
         return chunk
+
+    def _prefill_s(self, tokens: int) -> float:
+        [token] = self._tokenizer.encode("a", add_special_tokens=False)[:1]
+        decoding = Decoding(self.family, [token] * tokens, [])
+        began = time.perf_counter()
+        decoding.prefill(tokens)
+        return time.perf_counter() - began
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

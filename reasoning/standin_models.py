@@ -22,6 +22,7 @@ from reasoning.standin_text import (
     IDEFICS3_TEMPLATE,
     QWEN_SPECIAL,
     QWEN_TEMPLATE,
+    fill_vocabulary,
     save_tokenizer,
     train_tokenizer,
     write_json,
@@ -43,6 +44,7 @@ class Size:
     words: int = 768
     model_type: str = "idefics3"
     gain: float = 1.6
+    dtype: torch.dtype = torch.float32
 
 
 def _vision(hidden: int, layers: int, heads: int, inner: int) -> dict[str, int]:
@@ -63,7 +65,14 @@ SIZES: Final[dict[str, Size]] = {
     "tiny": Size(32, 8, 2, _vision(16, 1, 2, 32), _text(32, 2, 4, 2, 64), words=320),
     "tiny-smolvlm": Size(32, 8, 2, _vision(16, 1, 2, 32), _text(32, 2, 4, 2, 64), words=320, model_type="smolvlm"),
     "smolvlm-256m": Size(
-        512, 16, 4, _vision(768, 12, 12, 3072), _text(576, 30, 9, 3, 1536), vocab=49280, model_type="smolvlm"
+        512,
+        16,
+        4,
+        _vision(768, 12, 12, 3072),
+        _text(576, 30, 9, 3, 1536),
+        vocab=49280,
+        model_type="smolvlm",
+        dtype=torch.bfloat16,
     ),
 }
 """`smolvlm-256m` has the shape of SmolVLM-256M; the others are small enough to be made in a second."""
@@ -79,7 +88,7 @@ def make_idefics3(folder: Path, size: str = "tiny", seed: int = 0) -> Path:
     """A random Idefics3 or SmolVLM checkpoint of one of `SIZES`; returns the folder."""
     shape = SIZES[size]
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(IDEFICS3_SPECIAL, shape.words)
+    tokenizer = fill_vocabulary(train_tokenizer(IDEFICS3_SPECIAL, shape.words), shape.vocab)
     end = tokenizer.token_to_id("<end_of_utterance>")
     config_class, model_class, prefix = _CLASSES[shape.model_type]
     text = {
@@ -100,7 +109,7 @@ def make_idefics3(folder: Path, size: str = "tiny", seed: int = 0) -> Path:
         pad_token_id=end,
         tie_word_embeddings=True,
     )
-    _save_random(model_class, config, folder, end, seed, shape.gain)
+    _save_random(model_class, config, folder, end, seed, shape.gain, shape.dtype)
     save_tokenizer(folder, tokenizer, "<end_of_utterance>", IDEFICS3_TEMPLATE, 16384)
     edge = {"longest_edge": shape.image}
     picture = {"do_image_splitting": True, "size": {"longest_edge": 4 * shape.image}, "max_image_size": edge}
@@ -143,12 +152,20 @@ def make_qwen3_vl(folder: Path, seed: int = 0, gain: float = 1.6) -> Path:
     return folder
 
 
-def _save_random(model_class: type[Any], config: Any, folder: Path, end: int | None, seed: int, gain: float) -> None:
+def _save_random(
+    model_class: type[Any],
+    config: Any,
+    folder: Path,
+    end: int | None,
+    seed: int,
+    gain: float,
+    dtype: torch.dtype = torch.float32,
+) -> None:
     torch.manual_seed(seed)
     model = model_class(config)
     scatter(model, gain)
     model.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=end)
-    model.save_pretrained(folder)
+    model.to(dtype).save_pretrained(folder)
 
 
 def scatter(model: PreTrainedModel, gain: float) -> None:

@@ -63,6 +63,15 @@ def train_tokenizer(special: Sequence[str], words: int) -> Tokenizer:
     return tokenizer
 
 
+def fill_vocabulary(tokenizer: Tokenizer, size: int) -> Tokenizer:
+    """The tokenizer with words that no text yields, so that every id up to `size` has a text."""
+    content = json.loads(tokenizer.to_str())
+    known = tokenizer.get_vocab_size()
+    content["model"]["vocab"] |= {f"Ġ#{number}": number for number in range(known, size)}
+    filled: Tokenizer = Tokenizer.from_str(json.dumps(content))
+    return filled
+
+
 def save_tokenizer(folder: Path, tokenizer: Tokenizer, end: str, template: str | None, length: int) -> None:
     """Write the files that AutoTokenizer reads. end: the token that ends an answer."""
     tokenizer.save(str(folder / "tokenizer.json"))
