@@ -191,7 +191,8 @@ def _clock_us(text: str, moment: Moment) -> tuple[int, int] | None:
         return _clip_us(digits, moment)
     wall_us = _latest(moment, time(hours, minutes, seconds))
     low, high = moment.span_us
-    if not low - length <= wall_us <= high:
+    # Only a time that begins with zero may be a clip's: "at 03:00" about a young stream asks for three in the morning.
+    if hours == 0 and not low - length <= wall_us <= high:
         clip = _clip_us(digits, moment)
         if clip is not None and low <= clip[0] <= high:
             return clip
@@ -308,10 +309,13 @@ def parse(question: str, moment: Moment) -> TimeRange:
 
 def _apply(rule: _Rule, match: re.Match[str], moment: Moment) -> TimeRange | None:
     try:
-        return rule(match, moment)
+        said = rule(match, moment)
     except (OverflowError, ValueError):
         # A time that no calendar has.
         return None
+    if said is not None and said.since_us is not None and said.until_us is not None and said.since_us >= said.until_us:
+        return None
+    return said
 
 
 def _joined(one: TimeRange, two: TimeRange, words: str, rest: str) -> TimeRange:

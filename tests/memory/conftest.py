@@ -103,7 +103,7 @@ class Tools:
         return OpenMemory(stream, 1_772_618_400_000_000, '{"id": "cam"}', MemoryOptions(**options), "Europe/Berlin")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tools() -> Tools:
     """Helpers."""
     return Tools()

@@ -1,0 +1,312 @@
+"""The store against a model, its index against its rows, damage, a full disk."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from memory import writing
+from memory.events import Resume
+from memory.index import VectorIndex
+from memory.messages import FOREVER_US, GapRecord, MemoryOptions
+from memory.retention import Budget, retain
+from memory.rows import EventRow, Keyframe, Spoken, crc_of, to_half
+from memory.store import FormatUnknown, Settings, Store
+
+S = 1_000_000
+DIM = 48
+SETTINGS = Settings("{}", 0, MemoryOptions(), "UTC")
+
+
+def row(seq: int, tools: Any, *, is_open: bool = False, text: str | None = None, frames: int = 2) -> EventRow:
+    start, end = seq * 10 * S, seq * 10 * S + 9 * S
+    kept = tuple(
+        Keyframe(
+            n, start + n * S, seq * 10 + n, f"jpeg {seq} {n}".encode() * 50, to_half(tools.vector_of(f"{seq} {n}"))
+        )
+        for n in range(frames)
+    )
+    speech = (Spoken(start, start + S, text),) if text else ()
+    return EventRow(seq, f"e_{seq:06}", start, end, end, is_open, kept, speech, to_half(tools.vector_of(seq)))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    made = Store.create(tmp_path / "streams" / "t" / "cam", "t/cam", SETTINGS)
+    yield made
+    made.close()
+
+
+def bare(event: EventRow) -> EventRow:
+    """As it is read: without the bytes."""
+    frames = tuple(Keyframe(frame.n, frame.media_us, frame.picture, b"", b"") for frame in event.frames)
+    return EventRow(
+        event.seq, event.id, event.start_us, event.end_us, event.observed_us, event.open, frames, event.speech, b""
+    )  # fmt: skip
+
+
+OPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.integers(1, 12), st.booleans()),
+        st.tuples(st.just("say"), st.integers(1, 12), st.integers(0, 30)),
+        st.tuples(st.just("forget"), st.integers(0, 130), st.integers(1, 30)),
+        st.tuples(st.just("forget_one"), st.integers(1, 12), st.just(0)),
+        st.tuples(st.just("oldest"), st.integers(1, 3), st.just(0)),
+        st.tuples(st.just("purge"), st.just(0), st.just(0)),
+        st.tuples(st.just("reopen"), st.just(0), st.just(0)),
+    ),
+    max_size=25,
+)
+
+
+class Model:
+    """What the store should hold."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, EventRow] = {}
+        self.born: set[int] = set()
+
+    def apply(self, store: Store, op: str, a: int, b: Any, tools: Any) -> None:
+        db = store.db
+        db.execute("BEGIN IMMEDIATE")
+        match op:
+            case "put" if a in self.rows or a not in self.born:
+                self.born.add(a)
+                said = self.rows[a].speech if a in self.rows else ()
+                event = row(a, tools, is_open=bool(b), frames=2 + a % 2)
+                self.rows[a] = msgspec.structs.replace(event, speech=said)
+                writing.put_event(db, self.rows[a])
+            case "say":
+                said = Spoken(a * 10 * S, a * 10 * S + (b + 1) * S, f"word{a}")
+                writing.add_speech(db, a, said)
+                if a in self.rows:
+                    old = self.rows[a]
+                    speech = tuple(sorted((*old.speech, said), key=lambda one: one.start_us))
+                    self.rows[a] = msgspec.structs.replace(old, speech=speech)
+            case "forget":
+                gone = writing.forget(db, None, a * S, (a + b) * S, [])
+                expected = [s for s, r in sorted(self.rows.items()) if r.reach[0] < (a + b) * S and r.reach[1] > a * S]
+                assert [one.seq for one in gone] == expected
+                self.rows = {s: r for s, r in self.rows.items() if s not in expected}
+            case "forget_one":
+                writing.forget(db, f"e_{a:06}", 0, 0, [])
+                self.rows.pop(a, None)
+            case "oldest":
+                gone = writing.delete_oldest(db, a, None)
+                expected = [s for s in sorted(self.rows) if not self.rows[s].open][:a]
+                assert [one.seq for one in gone] == expected
+                self.rows = {s: r for s, r in self.rows.items() if s not in expected}
+            case "purge":
+                while writing.wipe(db, 2):
+                    pass
+        db.execute("COMMIT")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(OPS)
+def test_it_holds_what_the_model_holds(tmp_path: Path, tools: Any, ops: Any) -> None:
+    folder = tmp_path / os.urandom(4).hex() / "t" / "cam"
+    store, model = Store.create(folder, "t/cam", SETTINGS), Model()
+    for op, a, b in ops:
+        if op == "reopen":
+            store.close()
+            store = Store(folder)
+        else:
+            model.apply(store, op, a, b, tools)
+    check(store, model, tools)
+    store.close()
+
+
+def check(store: Store, model: Model, tools: Any) -> None:
+    reader = store.reader
+    read = {one.seq: one for one in reader.newest(-FOREVER_US, FOREVER_US, 1 << 40, 1000)}
+    assert list(read) == sorted(model.rows, reverse=True)
+    for seq, event in model.rows.items():
+        known = read[seq]
+        assert (known.id, known.start_us, known.end_us, known.open) == (
+            event.id,
+            event.start_us,
+            event.end_us,
+            event.open,
+        )
+        assert known.reach == event.reach
+        assert known.speech == event.speech
+        assert [(f.n, f.picture) for f in known.frames] == [(f.n, f.picture) for f in event.frames]
+        for frame in event.frames:
+            assert reader.jpeg(event.id, frame.n) == frame.jpeg
+    totals = reader.totals()
+    assert totals.events == len(model.rows)
+    assert (totals.bytes > 0) == bool(model.rows)
+    spoken = {seq for seq, event in model.rows.items() if event.speech}
+    assert {seq for seq, _ in reader.matching([f"word{n}" for n in range(13)], 0, 1 << 40, 99)} == spoken
+    check_index(store, model)
+    for table in ("vectors", "pictures"):
+        kept = store.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        doomed = store.db.execute("SELECT count(*) FROM frames WHERE event IN (SELECT event FROM doomed)").fetchone()[0]
+        assert kept == doomed + sum(len(event.frames) for event in model.rows.values())
+    assert store.db.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+    assert not reader.corrupt
+
+
+def check_index(store: Store, model: Model) -> None:
+    index = VectorIndex(DIM, 1 << 30)
+    while not index.ready:
+        index.load(store.reader, 3)
+    assert len(index) == sum(len(event.frames) for event in model.rows.values())
+    for seq, event in model.rows.items():
+        for frame in event.frames:
+            vector = np.frombuffer(frame.vector, np.float16).astype(np.float32)
+            best = index.search(vector, 1)[0]
+            assert (best.seq, best.n) == (seq, frame.n)
+            assert best.score == pytest.approx(1.0, abs=2e-3)
+
+
+def commit(store: Store, *changes: Any) -> None:
+    store.db.execute("BEGIN IMMEDIATE")
+    for function, *values in changes:
+        function(store.db, *values)
+    store.db.execute("COMMIT")
+
+
+def test_the_index_searches_ranges_and_forgets(store: Store, tools: Any) -> None:
+    index = VectorIndex(DIM, 1)
+    for seq in range(1, 200):
+        index.add(seq, row(seq, tools).frames)
+    query = tools.vector_of("150 1")
+    assert index.search(query, 5)[0].seq == 150
+    assert {hit.seq for hit in index.search(query, 99, 10, 20)} == set(range(10, 20))
+    index.remove([150])
+    assert 150 not in {hit.seq for hit in index.search(query, 999)}
+    mean = np.mean([tools.vector_of(f"{s} {n}") for s in range(1, 200) if s != 150 for n in range(2)], axis=0)
+    assert np.allclose(index.mean * (len(index) + 8) / len(index), mean, atol=1e-3)
+    index.forget_before(100)
+    assert min(hit.seq for hit in index.search(query, 999)) == 100
+    index.forget_before(190)
+    assert len(index) == 2 * 10
+    assert index.search(query[:10], 5) == []
+
+
+def test_a_shared_picture_lasts_as_long_as_an_event_shows_it(store: Store, tools: Any) -> None:
+    one = row(1, tools)
+    two = EventRow(2, "e_2", 20 * S, 29 * S, 29 * S, False, (one.frames[1],), (), one.vector)
+    commit(store, (writing.put_event, one), (writing.put_event, two), (writing.forget, one.id, 0, 0, []))
+    commit(store, (writing.wipe, 5))
+    assert store.reader.jpeg("e_2", 1) == one.frames[1].jpeg
+    assert store.db.execute("SELECT count(*) FROM pictures").fetchone()[0] == 1
+
+
+def test_numbers_and_time_go_on_after_everything_was_forgotten(store: Store, tools: Any) -> None:
+    commit(store, (writing.put_event, row(7, tools)), (writing.put_gap, GapRecord(79 * S, 90 * S, "offline")))
+    commit(store, (writing.forget, None, 0, 100 * S, []))
+    assert store.resume() == Resume(8, 72, 90 * S)
+    assert store.reader.gaps(0, FOREVER_US, 9) == []
+
+
+def test_gaps_that_follow_each_other_are_one(store: Store) -> None:
+    gaps = [(0, 1, "overload"), (S, S + 1, "overload"), (2 * S, 3 * S, "offline"), (90 * S, 91 * S, "offline")]
+    commit(store, *((writing.put_gap, GapRecord(*gap)) for gap in gaps))
+    found = store.reader.gaps(0, FOREVER_US, 9)
+    assert [(g.start_us, g.end_us) for g in found] == [(0, S + 1), (2 * S, 3 * S), (90 * S, 91 * S)]
+
+
+@pytest.mark.parametrize("kind", ["picture", "vector", "event"])
+def test_damaged_rows_are_left_out_and_counted(store: Store, tools: Any, kind: str) -> None:
+    commit(store, (writing.put_event, row(1, tools)), (writing.put_event, row(2, tools)))
+    change = {
+        "picture": "UPDATE pictures SET jpeg = zeroblob(length(jpeg)) WHERE id = 10",
+        "vector": "UPDATE vectors SET vector = zeroblob(length(vector)) WHERE picture = 10",
+        "event": "UPDATE events SET start_us = start_us + 1 WHERE seq = 1",
+    }[kind]
+    store.db.execute(change)
+    index = VectorIndex(DIM, 1 << 30)
+    index.load(store.reader, 100)
+    seen = store.reader.newest(0, FOREVER_US, 1 << 40, 9)
+    jpeg = store.reader.jpeg("e_000001", 0)
+    assert len(index) == 4 - (kind == "vector")
+    assert [one.seq for one in seen] == ([2] if kind == "event" else [2, 1])
+    assert (jpeg is None) == (kind == "picture")
+    assert len(store.reader.corrupt) == 1
+
+
+def test_checksums_tell_neighbours_and_none_apart() -> None:
+    told = [("a", "b"), ("ab", ""), ("", "ab"), ("ab", None), (None, "ab"), (b"a", "bc")]
+    assert len({crc_of(*parts) for parts in told}) == len(told)
+
+
+def test_bit_flips_never_give_another_picture(tmp_path: Path, tools: Any) -> None:
+    folder = tmp_path / "t" / "cam"
+    store = Store.create(folder, "t/cam", SETTINGS)
+    rows = [row(seq, tools, text=f"said {seq}") for seq in range(1, 12)]
+    commit(store, *((writing.put_event, one) for one in rows))
+    store.truncate_log()
+    store.close()
+    good = (folder / "memory.sqlite").read_bytes()
+    known = {(one.id, frame.n): frame.jpeg for one in rows for frame in one.frames}
+    told = {one.id: bare(one) for one in rows}
+    drawn = np.random.default_rng(3)
+    for _ in range(120):
+        flipped = bytearray(good)
+        flipped[int(drawn.integers(len(good)))] ^= 1 << int(drawn.integers(8))
+        check_flipped(folder, bytes(flipped), known, told)
+
+
+def check_flipped(folder: Path, data: bytes, known: dict[Any, bytes], told: dict[str, EventRow]) -> None:
+    for stale in folder.iterdir():
+        stale.unlink()
+    (folder / "memory.sqlite").write_bytes(data)
+    try:
+        store = Store(folder)
+    except (FormatUnknown, sqlite3.Error):
+        return
+    try:
+        for (event, n), jpeg in known.items():
+            assert store.reader.jpeg(event, n) in (None, jpeg)
+        for one in store.reader.newest(0, FOREVER_US, 1 << 40, 99):
+            known_row = told[one.id]
+            assert (one.start_us, one.end_us, one.speech) == (known_row.start_us, known_row.end_us, known_row.speech)
+    except sqlite3.Error:
+        pass
+    finally:
+        store.close()
+
+
+def test_age_waits_for_a_day_after_a_long_hole(store: Store, tools: Any) -> None:
+    day = 86_400 * S
+    old, new = row(1, tools), row(2, tools)
+    new = EventRow(2, "e_new", 40 * day, 40 * day + S, 40 * day + S, False, new.frames, (), new.vector)
+    commit(store, (writing.put_event, old), (writing.put_gap, GapRecord(20 * S, 40 * day, "offline")))
+    commit(store, (writing.put_event, new))
+    assert retain(store, store.db, Budget(1 << 40, day)).gone == []
+    later = EventRow(3, "e_later", 41 * day + S, 41 * day + 2 * S, 41 * day + 2 * S, False, (), (), b"")
+    commit(store, (writing.put_event, later))
+    assert [one.seq for one in retain(store, store.db, Budget(1 << 40, day)).gone] == [1, 2]
+
+
+def test_what_closed_in_a_crash_is_closed_as_it_is(tmp_path: Path, tools: Any) -> None:
+    store = Store.create(tmp_path / "t" / "cam", "t/cam", SETTINGS)
+    commit(store, (writing.put_event, row(1, tools, is_open=True)))
+    commit(store, (writing.close_open_events,))
+    (one,) = store.reader.newest(0, FOREVER_US, 1 << 40, 9)
+    assert not one.open
+    assert not store.reader.corrupt
+    store.close()
+
+
+def test_a_store_survives_a_wrong_way_to_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError):
+        Store(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_faiss_of_one_thread_is_used() -> None:
+    code = "import memory.index, faiss; print(faiss.omp_get_max_threads())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "1"
