@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator
-from types import TracebackType
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -15,7 +16,7 @@ Json = dict[str, Any]
 
 
 class ApiError(Exception):
-    """The server refused: its code and what to do."""
+    """The server refused: its code and what to do. status: of the HTTP answer, 0 where there was none."""
 
     def __init__(self, code: str, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -24,37 +25,55 @@ class ApiError(Exception):
         self.status = status
 
 
+@dataclass(frozen=True)
+class _Call:
+    """One request, before anyone sends it."""
+
+    method: str
+    path: str
+    query: Json | None = None
+    body: Json | None = None
+
+    def parts(self) -> Json:
+        """As httpx takes it."""
+        return {"method": self.method, "url": self.path, "params": _given(self.query or {}), "json": self.body}
+
+
 class Api:
-    """A connection to one server. url and key default to OMNILIVE_URL and OMNILIVE_API_KEY."""
+    """A connection to one server. url and key default to OMNILIVE_URL and OMNILIVE_API_KEY.
+
+    Every method raises ApiError: the server's own code, or `unreachable`, `connection_lost`, `bad_answer`.
+    """
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
-        key = key or os.environ.get("OMNILIVE_API_KEY")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.url = (url or os.environ.get("OMNILIVE_URL") or DEFAULT_URL).rstrip("/")
-        # A proxy of the environment has no business between a client and its own camera server.
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=_PATIENCE, trust_env=False)
+        self.url, options = _connection(url, key)
+        self._http = httpx.Client(**options)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
         self._http.close()
 
     def get(self, path: str, **query: Any) -> Json:
         """GET a resource."""
-        return self._json("GET", path, params=_given(query))
+        return self._json(_Call("GET", path, query))
 
     def post(self, path: str, body: Json) -> Json:
         """POST a JSON body."""
-        return self._json("POST", path, json=body)
+        return self._json(_Call("POST", path, body=body))
 
     def delete(self, path: str, **query: Any) -> Json:
         """DELETE a resource; {} where the server answers nothing."""
-        return self._json("DELETE", path, params=_given(query))
+        return self._json(_Call("DELETE", path, query))
 
     def bytes(self, path: str) -> bytes:
         """GET a picture."""
-        return self._checked(self._send("GET", path)).content
+        return self._send(_Call("GET", path)).content
 
     def add(self, stream: str, source: Json, **options: Any) -> Json:
         """Add a stream."""
@@ -62,62 +81,175 @@ class Api:
 
     def ask(self, stream: str, question: str, **options: Any) -> Json:
         """Ask a stream; the whole answer."""
-        return self.post(f"/v1/streams/{stream}/questions", {"question": question, **_given(options)})
+        return self._json(_question(stream, question, options))
 
     def ask_streamed(self, stream: str, question: str, **options: Any) -> Iterator[str | Json]:
         """Ask a stream: pieces of the answer's text as they come, at last the whole answer."""
-        body = {"question": question, "stream": True, **_given(options)}
+        call = _question(stream, question, {**options, "stream": True})
+        reader = _EventReader()
         try:
-            with self._http.stream("POST", f"/v1/streams/{stream}/questions", json=body) as response:
-                if response.status_code != httpx.codes.OK:
+            with self._http.stream(**call.parts()) as response:
+                if not response.is_success:
                     response.read()
-                    self._checked(response)
-                yield from _events(response.iter_lines())
+                _check(response)
+                for text in response.iter_text():
+                    yield from reader.feed(text)
         except httpx.HTTPError as error:
-            raise _unreachable(self.url) from error
+            raise _lost(self.url, error) from error
+        reader.close()
 
-    def _json(self, method: str, path: str, **options: Any) -> Json:
-        response = self._checked(self._send(method, path, **options))
-        body: Json = response.json() if response.content else {}
-        return body
+    def _json(self, call: _Call) -> Json:
+        return _body(self._send(call))
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def _send(self, call: _Call) -> httpx.Response:
         try:
-            return self._http.request(method, path, **options)
+            return _check(self._http.request(**call.parts()))
         except httpx.HTTPError as error:
-            raise _unreachable(self.url) from error
+            raise _lost(self.url, error) from error
 
-    def _checked(self, response: httpx.Response) -> httpx.Response:
-        if response.is_success:
-            return response
+
+class AsyncApi:
+    """`Api` for programs that run on asyncio; the same names, the same errors."""
+
+    def __init__(self, url: str | None = None, key: str | None = None) -> None:
+        self.url, options = _connection(url, key)
+        self._http = httpx.AsyncClient(**options)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def get(self, path: str, **query: Any) -> Json:
+        """GET a resource."""
+        return await self._json(_Call("GET", path, query))
+
+    async def post(self, path: str, body: Json) -> Json:
+        """POST a JSON body."""
+        return await self._json(_Call("POST", path, body=body))
+
+    async def delete(self, path: str, **query: Any) -> Json:
+        """DELETE a resource; {} where the server answers nothing."""
+        return await self._json(_Call("DELETE", path, query))
+
+    async def ask(self, stream: str, question: str, **options: Any) -> Json:
+        """Ask a stream; the whole answer."""
+        return await self._json(_question(stream, question, options))
+
+    async def ask_streamed(self, stream: str, question: str, **options: Any) -> AsyncIterator[str | Json]:
+        """Ask a stream: pieces of the answer's text as they come, at last the whole answer."""
+        call = _question(stream, question, {**options, "stream": True})
+        reader = _EventReader()
         try:
-            error = response.json()["error"]
-            raise ApiError(error["code"], error["message"], response.status_code)
-        except (ValueError, KeyError, TypeError):
-            raise ApiError(
-                "server_error", f"the server answered {response.status_code}", response.status_code
-            ) from None
+            async with self._http.stream(**call.parts()) as response:
+                if not response.is_success:
+                    await response.aread()
+                _check(response)
+                async for text in response.aiter_text():
+                    for said in reader.feed(text):
+                        yield said
+        except httpx.HTTPError as error:
+            raise _lost(self.url, error) from error
+        reader.close()
+
+    async def _json(self, call: _Call) -> Json:
+        try:
+            return _body(_check(await self._http.request(**call.parts())))
+        except httpx.HTTPError as error:
+            raise _lost(self.url, error) from error
 
 
-def _unreachable(url: str) -> ApiError:
-    return ApiError("unreachable", f"no server answers at {url}: start one with `omnilive serve`, or give --url")
+def resource(*parts: str) -> str:
+    """The path of something under /v1; ids are quoted, so that none of them can name something else."""
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def server_of(url: str | None, key: str | None) -> tuple[str, dict[str, str]]:
+    """Address and headers of the server that is meant. Raises ApiError unreachable for what is no address."""
+    key = key or os.environ.get("OMNILIVE_API_KEY")
+    address = (url or os.environ.get("OMNILIVE_URL") or DEFAULT_URL).rstrip("/")
+    try:
+        known = httpx.URL(address).scheme in {"http", "https"}
+    except httpx.InvalidURL:
+        known = False
+    if not known:
+        raise ApiError("unreachable", "give the server's address as http://HOST:PORT or https://HOST:PORT")
+    return address, {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def unreachable(url: str) -> ApiError:
+    """Nobody answers; said without what else an address may hold."""
+    place = httpx.URL(url)
+    where = f"{place.scheme}://{place.netloc.decode('ascii', 'replace')}"
+    return ApiError("unreachable", f"no server answers at {where}: start one with `omnilive serve`, or give --url")
+
+
+def _connection(url: str | None, key: str | None) -> tuple[str, Json]:
+    address, headers = server_of(url, key)
+    # A proxy of the environment has no business between a client and its own camera server.
+    return address, {"base_url": address, "headers": headers, "timeout": _PATIENCE, "trust_env": False}
+
+
+def _question(stream: str, question: str, options: Json) -> _Call:
+    return _Call("POST", resource("streams", stream, "questions"), body={"question": question, **_given(options)})
 
 
 def _given(options: Json) -> Json:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _events(lines: Iterator[str]) -> Iterator[str | Json]:
-    """Server-sent events of an answer (WHATWG HTML, 9.2)."""
-    name = ""
-    for line in lines:
-        if line.startswith("event:"):
-            name = line[6:].strip()
-        elif line.startswith("data:"):
-            data = json.loads(line[5:])
-            if name == "delta":
-                yield str(data["text"])
-            elif name == "error":
-                raise ApiError(data["error"]["code"], data["error"]["message"])
-            elif name == "done":
-                yield data
+def _check(response: httpx.Response) -> httpx.Response:
+    if response.is_success:
+        return response
+    try:
+        error = response.json()["error"]
+        raise ApiError(str(error["code"]), str(error["message"]), response.status_code)
+    except (ValueError, KeyError, TypeError):
+        raise ApiError("bad_answer", f"the server answered {response.status_code}", response.status_code) from None
+
+
+def _body(response: httpx.Response) -> Json:
+    if not response.content:
+        return {}
+    try:
+        body: Json = response.json()
+    except ValueError:
+        raise ApiError("bad_answer", "what answers there is no OmniLive server", response.status_code) from None
+    return body
+
+
+def _lost(url: str, error: httpx.HTTPError) -> ApiError:
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return unreachable(url)
+    return ApiError("connection_lost", "the connection to the server was lost before the answer was complete")
+
+
+class _EventReader:
+    """Server-sent events of an answer (WHATWG HTML, 9.2), as far as a server of ours uses them."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+        self._name = ""
+        self._ended = False
+
+    def feed(self, text: str) -> Iterator[str | Json]:
+        """What some of the body completes: pieces of the text, the answer. Raises ApiError for an error event."""
+        # Not splitlines: it also splits at characters that an answer may contain.
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.startswith("event:"):
+                self._name = line[6:].strip()
+            elif line.startswith("data:"):
+                yield self._data(json.loads(line[5:]))
+
+    def close(self) -> None:
+        """The response has ended. Raises ApiError if the answer has not."""
+        if not self._ended:
+            raise ApiError("connection_lost", "the server closed the connection before the answer was complete")
+
+    def _data(self, data: Json) -> str | Json:
+        if self._name == "error":
+            raise ApiError(str(data["error"]["code"]), str(data["error"]["message"]))
+        self._ended = self._ended or self._name == "done"
+        return data if self._name == "done" else str(data["text"])

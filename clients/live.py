@@ -1,7 +1,6 @@
 """The live websocket of a stream, for programs: media and questions in, what the server says of them out."""
 
 import json
-import os
 import queue
 import struct
 import threading
@@ -14,7 +13,7 @@ from typing import Any, Final, Self
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
-from clients.api import DEFAULT_URL, ApiError, Json
+from clients.api import ApiError, Json, resource, server_of, unreachable
 
 ON_ARRIVAL: Final = -1
 """The time of a media message that the server is to stamp when it arrives."""
@@ -57,18 +56,16 @@ class Live:
     """
 
     def __init__(self, url: str | None, stream: str, key: str | None = None) -> None:
-        base = (url or os.environ.get("OMNILIVE_URL") or DEFAULT_URL).rstrip("/")
-        key = key or os.environ.get("OMNILIVE_API_KEY")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        base, headers = server_of(url, key)
         try:
             self._socket = connect(
-                f"ws{base.removeprefix('http')}/v1/streams/{stream}/live",
+                f"ws{base.removeprefix('http')}{resource('streams', stream, 'live')}",
                 additional_headers=headers, max_size=_LARGEST, proxy=None, open_timeout=10,
             )  # fmt: skip
         except InvalidStatus as refused:
             raise _refusal(refused) from refused
         except (OSError, WebSocketException) as error:
-            raise ApiError("unreachable", f"no server answers at {base}") from error
+            raise unreachable(base) from error
         self._replies: dict[str, Reply] = {}
         self._told: queue.SimpleQueue[Json | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
@@ -177,4 +174,4 @@ def _refusal(refused: InvalidStatus) -> ApiError:
         error = json.loads(refused.response.body or b"")["error"]
         return ApiError(str(error["code"]), str(error["message"]), status)
     except (ValueError, KeyError, TypeError):
-        return ApiError("server_error", f"the server answered {status}", status)
+        return ApiError("bad_answer", f"the server answered {status}", status)

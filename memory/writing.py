@@ -168,7 +168,8 @@ def forget(
 ) -> list[Gone]:
     """Make events unreadable and their time dead; `wipe` takes their bytes.
 
-    With `event` only that one. also: (seq, start, end) of events that in RAM reach further than their rows. Every transaction after this one finds nothing of them.
+    With `event` only that one. also: (seq, start, end) of events that in RAM reach further than their rows. Every
+    transaction after this one finds nothing of them.
     """
     touching = "(reach_start_us < ? AND reach_end_us > ?)"
     where, values = ("id = ?", [event]) if event is not None else (touching, [until_us, since_us])

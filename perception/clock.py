@@ -19,12 +19,12 @@ class MediaClock:
     def __init__(self, kind: ClockKind, start_wall_us: int, resume_us: int) -> None:
         self._kind = kind
         self._start_wall_us = start_wall_us
-        self._last_us = resume_us - 1
+        self._last_us = resume_us if resume_us > 0 else -1
         self._offset_us: int | None = None
 
     @property
     def last_us(self) -> int:
-        """The newest media time that was given out; resume time minus one before the first."""
+        """The newest media time that was given out; before the first, that of the newest frame known, or -1."""
         return self._last_us
 
     def begin_session(self) -> None:

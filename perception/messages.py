@@ -51,7 +51,8 @@ Source = FileSource | RtspSource | PushSource
 
 
 class OpenStream(Message, frozen=True):
-    """Start watching. `lane` is the stream's place in the window slab, `resume_us` where its media time goes on."""
+    """Start watching. `lane` is the stream's place in the window slab; media time goes on after `resume_us`, the newest
+    moment that memory knows (0: none)."""
 
     stream: str
     source: Source

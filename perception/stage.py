@@ -55,6 +55,18 @@ class _Watched:
         self.received, self.sampled = _Rate(), _Rate()
         self.told: tuple[object, ...] = ()
         self.told_at_us = 0
+        self.owes = False
+        """Something has happened that no status tells yet."""
+
+    def status_due(self, now_us: int) -> bool:
+        """When the state changed, and once a second while frames come."""
+        return self.owes and (self.state != self.told or now_us - self.told_at_us >= _STATUS_US)
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """What is told at once."""
+        out = self.lane.out
+        return (out.state, out.fault, out.codec, out.width, out.height)
 
 
 class PerceptionStage:
@@ -105,7 +117,10 @@ class PerceptionStage:
 
     def has_work(self) -> bool:
         """Whether media waits or an answer is to be given."""
-        return bool(self._answers) or any(watched.lane.busy for watched in self._streams.values())
+        if self._answers or any(watched.lane.busy for watched in self._streams.values()):
+            return True
+        now_us = self._clock()
+        return any(watched.status_due(now_us) for watched in self._streams.values())
 
     def step(self) -> list[PerceptionOutput]:
         """Decode a piece of each stream, encode what came of it."""
@@ -114,7 +129,12 @@ class PerceptionStage:
             (watched, watched.lane.advance(_PACKETS_A_STEP)) for watched in self._streams.values() if watched.lane.busy
         ]
         outputs.extend(self._encode(advanced))
-        outputs.extend(self._statuses(watched for watched, _ in advanced))
+        for watched, items in advanced:
+            watched.owes = True
+            if any(isinstance(item, Barrier) for item in items):
+                # Who asks for a barrier wants to know what there is by now.
+                watched.told = ()
+        outputs.extend(self._statuses())
         return outputs
 
     def close(self) -> list[PerceptionOutput]:
@@ -169,14 +189,11 @@ class PerceptionStage:
             watched.lane.wipe(message.since_us, message.until_us, self._clock())
         self._answers.append(WindowWiped(message.stream, message.request))
 
-    def _statuses(self, streams: Iterable[_Watched]) -> Iterable[StreamStatus]:
-        """A stream's state when it changed, and once a second."""
+    def _statuses(self) -> Iterable[StreamStatus]:
         now_us = self._clock()
-        for watched in streams:
-            out = watched.lane.out
-            state = (out.state, out.fault, out.codec, out.width, out.height)
-            if state != watched.told or now_us - watched.told_at_us >= _STATUS_US:
-                watched.told, watched.told_at_us = state, now_us
+        for watched in self._streams.values():
+            if watched.status_due(now_us):
+                watched.told, watched.told_at_us, watched.owes = watched.state, now_us, False
                 yield self._status(watched, now_us)
 
     def _status(self, watched: _Watched, now_us: int) -> StreamStatus:

@@ -63,7 +63,7 @@ class Decoding:
 
     @torch.inference_mode()
     def prefill(self, most: int) -> bool:
-        """Read `most` more tokens of the prompt, a quarter more where it then ends. Returns whether that was all of it."""
+        """Read `most` more tokens of the prompt, a quarter more where it then ends. Returns whether that was all."""
         start = self._read
         # A small rest is not worth a pass of its own.
         end = self.length if self.length - start <= most + most // 4 else start + most

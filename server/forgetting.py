@@ -64,7 +64,7 @@ class Forgetting:
 
     def _drop_derived(self, entry: StreamEntry, gone: Forgotten, since_us: int, until_us: int) -> None:
         if since_us <= entry.newest_us < until_us:
-            entry.has_frames = False
+            entry.forgot_frames()
         for watcher in entry.watchers:
             watcher.forget(since_us, until_us)
         self.questions.conversations.forget(entry.key)

@@ -150,8 +150,7 @@ class StreamLife:
             if stage == "memory":
                 entry.memory_open = False
             elif stage == "perception":
-                entry.source_open = False
-                entry.status = None
+                entry.lost_perception()
                 entry.tell_state()
 
     def restored(self, message: StreamRestored) -> None:

@@ -10,6 +10,7 @@ import uvicorn
 
 from server.doors.app import create_app
 from server.doors.protocol_http import HeaderTimeout
+from server.doors.protocol_ws import DrainingWebSocket
 from server.errors import START_CODES, ServerFailed, StartError
 from server.hub import Hub
 from server.ipc.supervisor import StageHost, StageStartFailed
@@ -124,7 +125,7 @@ class Running:
         config = uvicorn.Config(
             create_app(self._hub, self._ground.key),
             http=HeaderTimeout,
-            ws="websockets-sansio",
+            ws=DrainingWebSocket,
             ws_max_size=limits.message_bytes,
             ws_per_message_deflate=False,
             ws_ping_interval=10,

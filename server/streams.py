@@ -96,6 +96,7 @@ class StreamEntry:
     newest_us: int = -1
     newest_arrival_us: int = -1
     has_frames: bool = False
+    forgotten_encoded: int = 0
     status: StreamStatus | None = None
     memory: MemoryStatus | None = None
     sender: "Pusher | None" = None
@@ -136,7 +137,8 @@ class StreamEntry:
     @property
     def error(self) -> Fault | None:
         """Why it does not do what it should."""
-        return self.fault or (self.status.fault if self.status is not None else None)
+        source_fault = self.status.fault if self.status is not None else None
+        return self.fault or source_fault or (self.memory.fault if self.memory is not None else None)
 
     def clock(self, clocks: Clocks) -> Clock:
         """Its clock, now."""
@@ -156,6 +158,19 @@ class StreamEntry:
         """Perception said how it fares."""
         self.status = status
         self.newest_us = max(self.newest_us, status.last_media_us)
+        # The records of single frames may be missed; the counter is not.
+        self.has_frames = self.has_frames or status.encoded > self.forgotten_encoded
+
+    def lost_perception(self) -> None:
+        """Its counters begin anew."""
+        self.source_open = False
+        self.status = None
+        self.forgotten_encoded = 0
+
+    def forgot_frames(self) -> None:
+        """The window's frames are forgotten."""
+        self.has_frames = False
+        self.forgotten_encoded = self.status.encoded if self.status is not None else 0
 
     def took_end(self, end_us: int) -> None:
         """Memory said where it ends."""

@@ -233,12 +233,12 @@ def _gap(entry: StreamEntry, gap: GapRecord, named: bool) -> GapView:
 
 
 def explain_reply(explain: str, start_wall_us: int, since_us: int | None, until_us: int | None) -> ExplainReply:
-    """How an answer came about; `explain` is memory's own JSON with `range`, `gate` and `candidates`."""
+    """How an answer came about; `explain` is memory's own JSON: range, gate and candidates."""
     try:
         content: dict[str, Any] = json.loads(explain) if explain else {}
     except ValueError:
         content = {}
-    understood = content.get("range") or {}
+    understood = content.get("range") or content
     since_us = understood.get("since_us", since_us)
     until_us = understood.get("until_us", until_us)
     return ExplainReply(

@@ -32,12 +32,12 @@ from reasoning.standin import make_idefics3, make_qwen3_vl
 MARGIN: Final = 1e-3
 _CACHE_BYTES: Final = 64 * 2**20
 _STREAM: Final = AskedStream("default/cam", 0, 1_700_000_000_000_000, 600_000_000, "", "UTC")
-_WORDS: Final = "who left the red car near the door two minutes ago and what did she say then".split()
+_TALK: Final = "who left the red car near the door two minutes ago and what did she say"
 
 MAKERS: Final[dict[str, Callable[[Path, int], Path]]] = {
     "Idefics3": lambda folder, seed: make_idefics3(folder, "standin", seed),
     "SmolVLM": lambda folder, seed: make_idefics3(folder, "tiny-smolvlm", seed),
-    "Qwen3-VL": lambda folder, seed: make_qwen3_vl(folder, seed),
+    "Qwen3-VL": make_qwen3_vl,
 }
 
 
@@ -131,4 +131,4 @@ def random_jpeg(dice: random.Random) -> bytes:
 
 
 def _sentence(dice: random.Random) -> str:
-    return " ".join(dice.choices(_WORDS, k=dice.randint(3, 12)))
+    return " ".join(dice.choices(_TALK.split(), k=dice.randint(3, 12)))

@@ -113,7 +113,7 @@ def test_it_ends_with_whoever_started_it(fake: Path, tmp_path: Path) -> None:
         capture_output=True, text=True, check=False, timeout=30,
     )  # fmt: skip
     pid = int(run.stdout.split()[0])
-    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 10, "it ends")
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 30, "it ends")
 
 
 def test_waiting_names_what_it_waited_for() -> None:

@@ -261,7 +261,8 @@ def test_the_open_event_goes_and_late_records_stay_out(stage: MemoryStage, tools
     tools.drive(stage, tools.percept(0, "red"), Unchanged(tools.stream, 5 * S, 0), Barrier(tools.stream, 1))
     outputs = tools.drive(
         stage, Unchanged(tools.stream, 6 * S, 0), Forget(tools.stream, 4, None, 6 * S, 8 * S),
-        tools.percept(7 * S, "late"), Unchanged(tools.stream, 7 * S + 1, 0), Speech(tools.stream, 7 * S, 9 * S, "late"), tools.percept(9 * S, "new"),
+        tools.percept(7 * S, "late"), Unchanged(tools.stream, 7 * S + 1, 0),
+        Speech(tools.stream, 7 * S, 9 * S, "late"), tools.percept(9 * S, "new"),
         Barrier(tools.stream, 2),
     )  # fmt: skip
     gone = tools.only(outputs, Forgotten)

@@ -233,7 +233,8 @@ class FakeHost:
             timing=reasoning.Timing(1000, 2000, 3000, 6000, 9000),
             input_tokens=100,
             output_tokens=5,
-            explain='{"gate": {"needs_past": true}, "candidates": [{"stream": "default/cam", "event": "e_1", "score": 0.75}]}',
+            explain='{"gate": {"needs_past": true}, '
+            '"candidates": [{"stream": "default/cam", "event": "e_1", "score": 0.75}]}',
         )
         return msgspec.structs.replace(done, **changes)
 
