@@ -111,7 +111,8 @@ def explain_invalid(errors: list[Any]) -> RequestError:
     where = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
     if first["type"] in ("json_invalid", "json_type"):
         return RequestError("invalid_json", "the body is not JSON")
-    if not where and first["type"] in ("missing", "model_attributes_type"):
+    if not where and (first["type"] == "missing" or isinstance(first.get("input"), bytes)):
+        # Bytes: the body has not been read as JSON, since its type does not say that it is.
         return RequestError("invalid_json", "send a JSON object as the body, with Content-Type: application/json")
     param = ".".join(where) or None
     if first["type"] == "extra_forbidden":
