@@ -51,6 +51,8 @@ def write_video(path: Path, pictures: Iterator[Picture], fps: int, crf: int = 23
         stream = container.add_stream("libx264", rate=fps)
         stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = "yuv420p"
+        # One slice a picture, as cameras send it; x264's slice threads would make as many as there are cores.
+        stream.thread_type = "FRAME"
         stream.options = {"preset": "veryfast", "crf": str(crf), "bf": "0", "g": str(max(1, round(fps * gop_s)))}
         stream.codec_context.time_base = Fraction(1, fps)
         for n, picture in enumerate(_chained(first, pictures)):

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,8 +19,7 @@ from perception.decode import (
     is_picture,
     is_sound,
 )
-from perception.encoders import Image
-from perception.evidence import EvidenceMaker
+from perception.evidence import EvidenceMaker, Stored
 from perception.messages import (
     Barrier,
     Fault,
@@ -58,7 +58,7 @@ class Sample:
 
     media_us: int
     arrival_us: int
-    pixels: Image
+    stored: "Future[Stored]"
     cut: bool
     cut_us: int
 
@@ -94,8 +94,14 @@ class Lane:
     """Decodes and samples one stream. `take` queues, `advance` works; what it yields is in the order of media time."""
 
     def __init__(
-        self, opened: OpenStream, sample: SampleConfig, sound: SoundConfig, transcribe: Transcribe | None
+        self,
+        opened: OpenStream,
+        sample: SampleConfig,
+        sound: SoundConfig,
+        transcribe: Transcribe | None,
+        pool: Executor,
     ) -> None:
+        """pool: threads that scale and compress while the next packets are decoded."""
         source = opened.source
         self.stream, self.lane = opened.stream, opened.lane
         self.live = isinstance(source, RtspSource) or (not isinstance(source, FileSource) and source.pace == "real")
@@ -112,7 +118,7 @@ class Lane:
         self._signer, self._changes = Signer(), ChangeDetector(sample.change)
         self._cuts = CutDetector()
         self._speech: SpeechDetector | None = None
-        self._evidence = EvidenceMaker(sample.keyframe_px, sample.jpeg_quality)
+        self._evidence, self._pool = EvidenceMaker(sample.keyframe_px, sample.jpeg_quality), pool
         self._due = SampleClock(opened.sample_fps)
         self._cut_us: int | None = None
         self._session_open = False
@@ -154,11 +160,6 @@ class Lane:
         """Whether something waits to be decoded."""
         return bool(self._queue)
 
-    @property
-    def evidence(self) -> EvidenceMaker:
-        """Compresses this stream's frames."""
-        return self._evidence
-
     # ------------------------------------------------------------ work
 
     def advance(self, packets: int) -> list[Item]:
@@ -178,6 +179,8 @@ class Lane:
         if cuts:
             newest.cut, newest.cut_us = True, cuts[0]
         self.out.counters.dropped += len(samples) - 1
+        for sample in samples[:-1]:
+            sample.stored.cancel()
         return [item for item in items if not isinstance(item, Sample) or item is newest]
 
     def _handle(self, message: Input) -> Iterator[Item]:
@@ -242,9 +245,7 @@ class Lane:
     def _open_video(self, packet: Packet) -> VideoDecoder | PictureDecoder:
         if is_picture(packet.codec):
             return PictureDecoder(packet.codec, self._config.max_pixels)
-        # Frame threads hold back one frame each: good for a file, but a live frame should be seen when it comes.
-        threads = "AUTO" if self._file else "SLICE"
-        return VideoDecoder(packet.codec, packet.extradata, self._config.max_pixels, threads)
+        return VideoDecoder(packet.codec, packet.extradata, self._config.max_pixels)
 
     def _pictures(self, pictures: Iterator[Picture], arrival_us: int, arrival_wall_us: int) -> Iterator[Item]:
         for picture in pictures:
@@ -289,7 +290,8 @@ class Lane:
             return
         self._changes.encoded(signature)
         cut_us, self._cut_us = self._cut_us, None
-        yield Sample(media_us, arrival_us, self._evidence.pixels(picture), cut_us is not None, cut_us or 0)
+        stored = self._pool.submit(self._evidence.make, picture)
+        yield Sample(media_us, arrival_us, stored, cut_us is not None, cut_us or 0)
 
     def _watch_stillness(self, signature: Signature, arrival_us: int) -> None:
         if not self._changes.still(signature):

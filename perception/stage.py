@@ -1,6 +1,8 @@
 """The perception stage: control messages and media in; percepts, window entries and stream states out."""
 
+import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from perception.config import PerceptionConfig
@@ -31,6 +33,7 @@ Clock = Callable[[], int]
 _PACKETS_A_STEP: Final = 32
 """Messages of one stream that a step works on: some 60 ms of decoding at 720p."""
 _STATUS_US: Final = 1_000_000
+_MOST_THREADS: Final = 8
 
 
 class _Rate:
@@ -88,6 +91,7 @@ class PerceptionStage:
         self._encoder, self._vision, self._window = encoder, vision, window
         self._transcribe = transcribe
         self._clock = clock
+        self._pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1), "evidence")
         self._streams: dict[str, _Watched] = {}
         self._answers: list[PerceptionOutput] = []
 
@@ -101,7 +105,7 @@ class PerceptionStage:
         match message:
             case OpenStream():
                 config = self._config
-                lane = Lane(message, config.sample, config.sound, self._transcribe)
+                lane = Lane(message, config.sample, config.sound, self._transcribe, self._pool)
                 self._streams[message.stream] = _Watched(lane)
             case CloseStream(stream):
                 self._streams.pop(stream, None)
@@ -145,6 +149,7 @@ class PerceptionStage:
         for stream, watched in self._streams.items():
             outputs.append(StreamEnded(stream, max(0, watched.lane.out.last_media_us), final=False))
         self._streams.clear()
+        self._pool.shutdown()
         return outputs
 
     # ------------------------------------------------------------ encoding
@@ -155,18 +160,19 @@ class PerceptionStage:
             for watched, items in advanced:
                 yield from (self._pass_on(watched.lane, item) for item in items if not isinstance(item, Sample))
             return
-        images = [sample.pixels for sample in samples]
+        stored = [sample.stored.result() for sample in samples]
+        images = [one.pixels for one in stored]
+        jpegs = iter(one.jpeg for one in stored)
         vectors = iter(self._encoder.embed_images(images))
         tokens = iter(self._vision.encode(images) if self._vision is not None else [None] * len(images))
         for watched, items in advanced:
             for item in items:
                 if isinstance(item, Sample):
-                    yield self._perceive(watched.lane, item, next(vectors).tobytes(), next(tokens))
+                    yield self._perceive(watched.lane, item, next(jpegs), next(vectors).tobytes(), next(tokens))
                 else:
                     yield self._pass_on(watched.lane, item)
 
-    def _perceive(self, lane: Lane, sample: Sample, vector: bytes, tokens: VisualTokens | None) -> Percept:
-        jpeg = lane.evidence.jpeg(sample.pixels)
+    def _perceive(self, lane: Lane, sample: Sample, jpeg: bytes, vector: bytes, tokens: VisualTokens | None) -> Percept:
         lane.out.counters.encoded += 1
         frame = WindowFrame(lane.stream, sample.media_us, sample.arrival_us, jpeg, tokens)
         self._window.push(lane.lane, frame)

@@ -392,11 +392,14 @@ def test_folders_and_files_are_the_owners_alone(stage: MemoryStage, config: Memo
 
 def test_status_comes_after_commits_and_at_most_once_a_second(stage: MemoryStage, clock: Any, tools: Any) -> None:
     clock.now_us += 2 * S
-    outputs = tools.drive(stage, *three_scenes(tools), Barrier(tools.stream, 1))
-    first = [one for one in outputs if isinstance(one, MemoryStatus)]
-    assert len(first) <= 1
-    clock.now_us += S
-    status = tools.only(tools.drive(stage, Barrier(tools.stream, 2)), MemoryStatus)
+    told = []
+    for barrier in (1, 2):
+        outputs = tools.drive(stage, *(three_scenes(tools) if barrier == 1 else ()), Barrier(tools.stream, barrier))
+        in_this_second = [one for one in outputs if isinstance(one, MemoryStatus)]
+        assert len(in_this_second) <= 1
+        told += in_this_second
+        clock.now_us += S
+    status = told[-1]
     assert (status.events, status.start_us, status.end_us, status.gaps) == (3, 0, 29 * S, 0)
     assert status.bytes > 3000
     assert status.fault is None

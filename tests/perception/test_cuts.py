@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from perception.cuts import CutDetector, sample_planes
+from perception.cuts import CutDetector, Sampler
 
 Picture = NDArray[np.uint8]
 WIDTH, HEIGHT = 320, 180
@@ -65,5 +65,7 @@ def test_a_new_size_begins_a_shot() -> None:
 def test_sample_reads_padding_of_no_plane() -> None:
     """Lines of 98 pixels are padded by the decoder: the padding is not part of the picture."""
     picture = np.full((98, 98, 3), 200, np.uint8)
-    luma, *_ = sample_planes(frame(picture))
+    shown = frame(picture)
+    sampler = Sampler(shown)
+    luma = sampler.sample(shown)[: sampler.starts[1]]
     assert luma.min() == luma.max()
