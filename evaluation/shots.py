@@ -70,11 +70,12 @@ def run(full: bool, progress: Progress) -> list[Check]:
         if not stored:
             raise RuntimeError("the server stored nothing")
         offset = offset_us(known, [(one.media_us, one.picture) for one in stored])
+        likeness = _evidence(known, offset, stored)
         progress("pictures are searched for")
         found = _search(api, show, known, offset, stored)
     spans = [(event["media_start_us"] - offset, event["media_end_us"] - offset) for event in events]
     cuts = match([shot.start_us for shot in show.shots[1:]], event_boundaries(spans, MAX_EVENT_S * 1_000_000))
-    return [*_cuts(cuts, full, show.source), _evidence(known, offset, stored), _searched(found, full)]
+    return [*_cuts(cuts, full, show.source), likeness, _searched(found, full)]
 
 
 def _show(path: Path, shots: int) -> Show:
