@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from evaluation.clips import Picture, decoded, write_video
 
@@ -15,8 +16,12 @@ FPS = 25
 MIN_SHOT_S = 2.0
 MAX_SHOT_S = 4.0
 CLIPS = ("*.mp4", "*.mkv", "*.mov", "*.webm")
+_APART = 20.0
+"""Shots whose small pictures differ by less (root mean square, levels of 256) look the same."""
 _CUT_SCORE = 10.0
 """From this score (0 to 100) on, FFmpeg's scdet sees a cut: clips are taken apart there before they are joined."""
+
+Thumb = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,25 @@ def pieces(folder: Path, shots: int) -> list[Piece]:
     whole = [(clip, span) for clip in clips for span in uncut(clip)]
     if len(whole) < 2:
         raise ValueError(f"two clips or more of {MIN_SHOT_S:.0f} s are needed, found {len(whole)}")
-    found = [Piece(clip, *span, view) for view in range(5) for clip, span in whole]
-    return found[:shots]
+    found: list[Piece] = []
+    thumbs: list[Thumb] = []
+    for piece in (Piece(clip, *span, view) for view in range(5) for clip, span in whole):
+        thumb = _thumb(piece)
+        # Two quarters of one clip's sky are one shot to anybody.
+        if all(np.sqrt(np.mean((thumb - other) ** 2)) >= _APART for other in thumbs):
+            found.append(piece)
+            thumbs.append(thumb)
+        if len(found) == shots:
+            break
+    return found
+
+
+def _thumb(piece: Piece) -> Thumb:
+    """The piece's first picture, 8 x 8 cells."""
+    height, width = SIZE[1] // 8, SIZE[0] // 8
+    first = next(_resampled(piece)).astype(np.float64)
+    thumb: Thumb = first.reshape(8, height, 8, width, 3).mean(axis=(1, 3))
+    return thumb
 
 
 def uncut(clip: Path) -> list[tuple[int, int]]:
