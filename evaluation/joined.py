@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
@@ -17,11 +17,11 @@ MIN_SHOT_S = 2.0
 MAX_SHOT_S = 4.0
 CLIPS = ("*.mp4", "*.mkv", "*.mov", "*.webm")
 _APART = 20.0
-"""Shots whose small pictures differ by less (root mean square, levels of 256) look the same."""
+"""Shots of which two small pictures differ by less (root mean square, levels of 256) look the same."""
 _CUT_SCORE = 10.0
 """From this score (0 to 100) on, FFmpeg's scdet sees a cut: clips are taken apart there before they are joined."""
 
-Thumb = NDArray[np.float64]
+Thumbs = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -71,24 +71,30 @@ def pieces(folder: Path, shots: int) -> list[Piece]:
     if len(whole) < 2:
         raise ValueError(f"two clips or more of {MIN_SHOT_S:.0f} s are needed, found {len(whole)}")
     found: list[Piece] = []
-    thumbs: list[Thumb] = []
+    seen: list[Thumbs] = []
     for piece in (Piece(clip, *span, view) for view in range(5) for clip, span in whole):
-        thumb = _thumb(piece)
+        thumbs = _thumbs(piece)
         # Two quarters of one clip's sky are one shot to anybody.
-        if all(np.sqrt(np.mean((thumb - other) ** 2)) >= _APART for other in thumbs):
+        if all(_nearest(thumbs, others) >= _APART for others in seen):
             found.append(piece)
-            thumbs.append(thumb)
+            seen.append(thumbs)
         if len(found) == shots:
             break
     return found
 
 
-def _thumb(piece: Piece) -> Thumb:
-    """The piece's first picture, 8 x 8 cells."""
+def _thumbs(piece: Piece) -> Thumbs:
+    """[n, 8, 8, 3]: two pictures a second of the piece, as mean colours of their cells."""
     height, width = SIZE[1] // 8, SIZE[0] // 8
-    first = next(_resampled(piece)).astype(np.float64)
-    thumb: Thumb = first.reshape(8, height, 8, width, 3).mean(axis=(1, 3))
-    return thumb
+    pictures = np.stack(list(islice(_resampled(piece), 0, None, FPS // 2))).astype(np.float32)
+    thumbs: Thumbs = pictures.reshape(-1, 8, height, 8, width, 3).mean(axis=(2, 4))
+    return thumbs
+
+
+def _nearest(one: Thumbs, other: Thumbs) -> float:
+    """The least root mean square difference between a picture of one piece and a picture of the other."""
+    apart = one[:, None] - other[None]
+    return float(np.sqrt(np.mean(apart**2, axis=(2, 3, 4))).min())
 
 
 def uncut(clip: Path) -> list[tuple[int, int]]:

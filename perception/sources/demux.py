@@ -15,8 +15,13 @@ def tracks(container: InputContainer) -> list[Any]:
     return [*container.streams.video[:1], *container.streams.audio[:1]]
 
 
-def packets(container: InputContainer, stream: str, session: int, origin_us: int) -> Iterator[Packet]:
-    """Each packet with its stamp less `origin_us`. Raises av.error.FFmpegError as the container does."""
+def packets(
+    container: InputContainer, stream: str, session: int, origin_us: int, first_us: int | None = None
+) -> Iterator[Packet]:
+    """Each packet with its stamp less `origin_us`. Raises av.error.FFmpegError as the container does.
+
+    first_us: stamp of a track's first packet where the container gives none.
+    """
     told: set[int] = set()
     for packet in container.demux(tracks(container)):
         if packet.size == 0:
@@ -30,7 +35,7 @@ def packets(container: InputContainer, stream: str, session: int, origin_us: int
             track=packet.stream.index,
             codec=context.name,
             data=bytes(packet),
-            pts_us=stamp_us(packet, origin_us),
+            pts_us=first_us if first and packet.pts is None else stamp_us(packet, origin_us),
             arrival_us=time.monotonic_ns() // 1000,
             arrival_wall_us=time.time_ns() // 1000,
             keyframe=packet.is_keyframe,

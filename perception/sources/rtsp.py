@@ -22,11 +22,12 @@ _BACKOFF_MOST_S: Final = 60.0
 _OPTIONS: Final = {
     "rtsp_transport": "tcp",
     "protocol_whitelist": "rtsp,rtsps,rtp,tcp,tls,udp",
-    "fflags": "nobuffer",
     "flags": "low_delay",
-    # A second of probing is enough to know the tracks; the default of five would delay the first frame.
-    "analyzeduration": "1000000",
-    "probesize": "1000000",
+    # The session description names the tracks, and the decoders are ours: with nothing to probe the first keyframe is
+    # here at once, where FFmpeg's defaults hold back five seconds.
+    "analyzeduration": "1",
+    "probesize": "32",
+    "fpsprobesize": "0",
 }
 
 
@@ -69,7 +70,8 @@ class RtspReader:
         inbox.put(SessionStarted(self._stream, self._session, now_us, wall_us))
         count = 0
         try:
-            for packet in packets(container, self._stream, self._session, 0):
+            # FFmpeg counts RTP time from each track's first packet, and leaves that one without a stamp.
+            for packet in packets(container, self._stream, self._session, 0, first_us=0):
                 if stop.is_set():
                     break
                 inbox.put(packet)
