@@ -25,7 +25,10 @@ def main(name: str, full: bool, json: bool) -> int:
         return _run_all(full, json)
     bench = BENCHES.get(name)
     if bench is None:
-        _stderr().print(f"no benchmark is called {name!r}; there are: {', '.join(BENCHES)}, all", markup=False)
+        known = f"there are: {', '.join(BENCHES)}, all"
+        _stderr().print(
+            f"omnilive: error[usage]: no benchmark is called {name!r}; {known}", markup=False, soft_wrap=True
+        )
         return 2
     return _run_one(bench, full, json)
 

@@ -46,10 +46,10 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Why a question was answered from these moments."""
-    from clients.api import Api
+    from clients.api import Api, resource
 
     with Api(url) as api:
-        body = api.get(f"/v1/questions/{question}/explain")
+        body = api.get(resource("questions", question, "explain"))
     if as_json:
         print_json(body)
     else:

@@ -17,6 +17,12 @@ def fail(code: str, message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
+def refused(code: str, message: str) -> NoReturn:
+    """The server said no: what it said, and end."""
+    sys.stderr.write(f"error[{code}]: {' '.join(message.split())}\n")
+    sys.exit(1)
+
+
 def print_json(body: Any) -> None:
     """A REST body, for machines."""
     print(json.dumps(body, ensure_ascii=False))

@@ -5,12 +5,11 @@ import sys
 import typer
 
 from clients.cli import ask, evaluate, serve, streams
-from clients.cli.common import fail
+from clients.cli.common import fail, refused
 
 app = typer.Typer(
     name="omnilive",
     help="Watches live video, remembers it, and answers questions with the moments that prove the answer.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -37,9 +36,9 @@ def main() -> None:
     from clients.api import ApiError
 
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except ApiError as error:
-        fail(error.code, error.message, 1)
+        refused(error.code, error.message)
     except _UsageError as error:
         fail("usage", str(error), 2)
     except typer.Abort:

@@ -74,10 +74,10 @@ def events(
     as_json: AsJson = False,
 ) -> None:
     """List what is remembered, newest first; with --q best first."""
-    from clients.api import Api
+    from clients.api import Api, resource
 
     with Api(url) as api:
-        found = api.get(f"/v1/streams/{stream}/events", q=q, since=since, until=until, limit=limit)
+        found = api.get(resource("streams", stream, "events"), q=q, since=since, until=until, limit=limit)
     if as_json:
         print_json(found)
         return
@@ -102,7 +102,7 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Forget a range, an event, or everything: it cannot be undone."""
-    from clients.api import Api
+    from clients.api import Api, resource
 
     if sum((event is not None, everything, since is not None or until is not None)) != 1:
         fail("usage", "give a range (--since, --until), or --event, or --all", 2)
@@ -110,9 +110,9 @@ def forget(
         typer.confirm("This cannot be undone. Forget it?", abort=True, err=True)
     with Api(url) as api:
         if event is not None:
-            body = api.delete(f"/v1/streams/{stream}/events/{event}")
+            body = api.delete(resource("streams", stream, "events", event))
         else:
-            body = api.delete(f"/v1/streams/{stream}/memory", since=since, until=until)
+            body = api.delete(resource("streams", stream, "memory"), since=since, until=until)
     if as_json:
         print_json(body)
     elif event is not None:

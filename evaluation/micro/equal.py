@@ -114,9 +114,9 @@ def random_prompt(dice: random.Random, half: CheckpointVision) -> Prompt:
         Evidence(_STREAM.stream, f"e_{dice.random()}", n, 10_000_000 * n, 0, 50_000_000, 0.5, random_jpeg(dice))
         for n in range(dice.randint(0, 4))
     ]
-    speech = [SpeechLine(_STREAM.stream, 20_000_000, 21_000_000, _sentence(dice))] if dice.random() < 0.5 else []
-    history = [Turn(_sentence(dice), _sentence(dice))] if dice.random() < 0.3 else []
-    prompt = Prompt("You watch a live video.", [_STREAM], history, evidence, speech, window, _sentence(dice) + "?")
+    speech = [SpeechLine(_STREAM.stream, 20_000_000, 21_000_000, sentence(dice))] if dice.random() < 0.5 else []
+    history = [Turn(sentence(dice), sentence(dice))] if dice.random() < 0.3 else []
+    prompt = Prompt("You watch a live video.", [_STREAM], history, evidence, speech, window, sentence(dice) + "?")
     return replace(prompt, window=[]) if evidence and dice.random() < 0.2 else prompt
 
 
@@ -130,5 +130,6 @@ def random_jpeg(dice: random.Random) -> bytes:
     return written.getvalue()
 
 
-def _sentence(dice: random.Random) -> str:
+def sentence(dice: random.Random) -> str:
+    """Some words in any order."""
     return " ".join(dice.choices(_TALK.split(), k=dice.randint(3, 12)))

@@ -173,6 +173,21 @@ def refusal(tmp_path: Path) -> Callable[..., tuple[str, str, float]]:
 
 
 @pytest.fixture(scope="session")
+def omnilive(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs a command to its end: `omnilive("ask", "cam", "What?", url=server.url)`; nothing to read on stdin."""
+    folder = tmp_path_factory.mktemp("cwd")
+
+    def run(*arguments: str, url: str = "", **variables: str) -> "subprocess.CompletedProcess[str]":
+        given = {**variables, "OMNILIVE_URL": url, "COLUMNS": "200", "XDG_DATA_HOME": str(folder)}
+        return subprocess.run(
+            [sys.executable, "-m", "clients.cli.main", *arguments],
+            cwd=folder, env=environment(**given), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def until() -> Callable[..., Any]:
     """Polls until something holds: `until(lambda: ..., 10)` returns what it was."""
 
