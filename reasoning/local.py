@@ -39,6 +39,7 @@ _STEP_S: Final = 1.3
 """What reading a chunk may take: small chunks cost throughput, long steps delay a cancellation and the heartbeat."""
 _CHUNKS: Final = (32, 4096)
 _PROBE: Final = 128
+_LONG_PROBE: Final = 512
 _TOO_LONG: Final = Fault("too_large", "the question does not fit the model's context: ask a shorter one", "question")
 _BROKEN: Final = Fault("model_unavailable", "the model failed on this question: ask again, or ask for less")
 
@@ -196,8 +197,11 @@ class LocalEngine:
         if self._prefill_s(_CHUNKS[0]) > _STEP_S / 2:
             return _CHUNKS[0]
         rate = _PROBE / min(self._prefill_s(_PROBE) for _ in range(2))
+        if rate * _STEP_S >= _LONG_PROBE:
+            # Long runs are read at a higher rate than short ones.
+            rate = max(rate, _LONG_PROBE / self._prefill_s(_LONG_PROBE))
         chunk = _CHUNKS[0]
-        while chunk * 2 <= min(rate * _STEP_S, _CHUNKS[1]):
+        while chunk * 1.5 <= rate * _STEP_S and chunk < _CHUNKS[1]:
             chunk *= 2
         return chunk
 

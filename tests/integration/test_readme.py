@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ def blocks(language: str) -> list[tuple[str, bool]]:
     return [(match[2], match[1] is not None) for match in found]
 
 
-@pytest.fixture(scope="module")
-def door(server: Any, omnilive: Any, make_clip: Any, until: Any) -> Any:
+@pytest.fixture
+def door(server: Any, omnilive: Any, make_clip: Any, until: Any) -> Iterator[Any]:
     """The server with a stream called `door`, as the README has it, that has seen something."""
     assert omnilive("add", "door", str(make_clip()), "--pace", "fast", url=server.url).returncode == 0
     with server.client() as client:
         until(lambda: client.get("/v1/streams/door").json()["state"] == "ended", 60)
-    return server
+        yield server
+        assert client.delete("/v1/streams/door").status_code == 204
 
 
 def test_shell_commands_are_targets_of_make() -> None:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,3 +100,18 @@ def ask(name: str = "q_1", streams: list[AskedStream] | None = None, **changed: 
         "history": [],
     }
     return Ask(**(fields | changed))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def tools() -> SimpleNamespace:
+    """The short ways to messages, for test modules."""
+    return SimpleNamespace(
+        second=SECOND,
+        start_wall_us=START_WALL_US,
+        makers=MAKERS,
+        jpeg=jpeg,
+        asked=asked,
+        frame=frame,
+        evidence=evidence,
+        ask=ask,
+    )

@@ -1,0 +1,447 @@
+"""Decoders: images upright and bounded, every video codec there and back, sound to 16 kHz mono."""
+
+import io
+import random
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from evaluation.clips import Unit, moving_picture, moving_video, units
+from perception.decode import (
+    SAMPLE_RATE,
+    Picture,
+    PictureDecoder,
+    Sound,
+    SoundDecoder,
+    Undecodable,
+    VideoDecoder,
+    is_picture,
+    is_sound,
+)
+from perception.messages import Packet
+
+SECOND = 1_000_000
+MOST_PIXELS = 4_000_000
+WIDTH, HEIGHT = 320, 180
+CODECS = {"libx264": "h264", "libx265": "h265", "libvpx": "vp8", "libvpx-vp9": "vp9"}
+ENCODERS = pytest.mark.parametrize("encoder", CODECS)
+
+
+def packet(codec: str, data: bytes, pts_us: int | None = 0, **more: Any) -> Packet:
+    return Packet("t/cam", 1, 0, codec, data, pts_us, 0, 0, **more)
+
+
+def psnr(one: Any, other: Any) -> float:
+    error = np.mean((np.asarray(one, np.float64) - np.asarray(other, np.float64)) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def scene() -> Any:
+    return moving_picture(WIDTH, HEIGHT, 0.0, 0)
+
+
+# ---------------------------------------------------------------- images
+
+
+def image(picture: Any, codec: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    (picture if isinstance(picture, Pillow.Image) else Pillow.fromarray(picture)).save(buffer, codec, **options)
+    return buffer.getvalue()
+
+
+def decoded_image(codec: str, data: bytes, max_pixels: int = MOST_PIXELS) -> Picture:
+    pictures = list(PictureDecoder(codec, max_pixels).decode(packet(codec, data, 7)))
+    assert len(pictures) == 1
+    assert pictures[0].pts_us == 7
+    return pictures[0]
+
+
+@pytest.mark.parametrize(("codec", "options"), [("png", {}), ("webp", {"lossless": True})])
+def test_a_lossless_image_comes_to_the_last_bit(codec: str, options: Any) -> None:
+    picture = decoded_image(codec, image(scene(), codec, **options))
+    assert picture.rgb is not None
+    assert np.array_equal(picture.rgb, scene())
+    assert (picture.frame.width, picture.frame.height, picture.frame.format.name) == (WIDTH, HEIGHT, "rgb24")
+    assert np.array_equal(picture.frame.to_ndarray(), scene())
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "webp"])
+def test_a_lossy_image_comes_near(codec: str) -> None:
+    picture = decoded_image(codec, image(scene(), codec, quality=92))
+    assert psnr(picture.rgb, scene()) > 33
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "I;16"])
+def test_an_image_of_any_mode_becomes_rgb(mode: str) -> None:
+    white = Pillow.new(mode, (20, 10), {"RGBA": (255, 255, 255, 255), "I;16": 65535, "1": 1}.get(mode, 255))
+    if mode == "P":
+        white.putpalette([255, 255, 255] * 256)
+    rgb = decoded_image("png", image(white, "png")).rgb
+    assert rgb is not None
+    assert (rgb.shape, rgb.dtype) == ((10, 20, 3), np.uint8)
+    assert rgb.min() == 255
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "png", "webp"])
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [
+        (1, lambda one: one),
+        (2, lambda one: one[:, ::-1]),
+        (3, lambda one: one[::-1, ::-1]),
+        (4, lambda one: one[::-1]),
+        (5, lambda one: one.swapaxes(0, 1)),
+        (6, lambda one: np.rot90(one, -1)),
+        (7, lambda one: np.rot90(one.swapaxes(0, 1), 2)),
+        (8, lambda one: np.rot90(one, 1)),
+    ],
+)
+def test_an_image_is_turned_upright(codec: str, orientation: int, turned: Any) -> None:
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    options = {"webp": {"lossless": True}, "jpeg": {"quality": 95, "subsampling": 0}}.get(codec, {})
+    wanted = turned(scene())
+    picture = decoded_image(codec, image(scene(), codec, exif=exif, **options))
+    assert picture.rgb is not None
+    assert picture.rgb.shape == wanted.shape
+    assert (picture.frame.width, picture.frame.height) == (wanted.shape[1], wanted.shape[0])
+    assert psnr(picture.rgb, wanted) > 35
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "png", "webp"])
+def test_an_image_that_is_too_large_is_refused(codec: str) -> None:
+    data = image(scene(), codec)
+    assert decoded_image(codec, data, WIDTH * HEIGHT).frame.width == WIDTH
+    with pytest.raises(Undecodable) as refused:
+        list(PictureDecoder(codec, WIDTH * HEIGHT - 1).decode(packet(codec, data)))
+    assert refused.value.fault.code == "image_too_large"
+    assert str(WIDTH * HEIGHT - 1) in refused.value.fault.message
+
+
+def test_an_image_that_claims_gigabytes_is_refused_before_it_is_decoded() -> None:
+    data = bytearray(image(scene(), "jpeg"))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = b"\xff\xff\xff\xff"
+    with pytest.raises(Undecodable) as refused:
+        list(PictureDecoder("jpeg", MOST_PIXELS).decode(packet("jpeg", bytes(data))))
+    assert refused.value.fault.code == "image_too_large"
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "png", "webp"])
+@pytest.mark.parametrize("harm", ["empty", "noise", "half", "other"])
+def test_a_broken_image_is_told(codec: str, harm: str) -> None:
+    whole = image(scene(), codec)
+    other = image(scene(), "png" if codec != "png" else "jpeg")
+    data = {"empty": b"", "noise": random.Random(0).randbytes(5000), "half": whole[: len(whole) // 2], "other": other}
+    with pytest.raises(ValueError, match="broken image"):
+        list(PictureDecoder(codec, MOST_PIXELS).decode(packet(codec, data[harm])))
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "png", "webp"])
+def test_a_damaged_image_is_shown_or_told(codec: str) -> None:
+    whole, dice = image(scene()[:64, :64], codec), random.Random(0)
+    decoder, shown, told = PictureDecoder(codec, MOST_PIXELS), 0, 0
+    for _ in range(200):
+        data = bytearray(whole)
+        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        try:
+            shown += len(list(decoder.decode(packet(codec, bytes(data)))))
+        except (ValueError, Undecodable):
+            told += 1
+    assert shown + told == 200
+    assert told > 0
+
+
+def test_an_image_decoder_holds_nothing_back() -> None:
+    assert list(PictureDecoder("jpeg", MOST_PIXELS).flush()) == []
+
+
+# ---------------------------------------------------------------- video
+
+
+def encoded(encoder: str, frames: int = 10, **options: str) -> list[tuple[int, bytes]]:
+    """Access units of a moving scene at 10 frames a second, in the order of decoding, with their stamps."""
+    context: Any = av.CodecContext.create(encoder, "w")
+    context.width, context.height, context.pix_fmt, context.time_base = WIDTH, HEIGHT, "yuv420p", Fraction(1, 10)
+    context.bit_rate, context.thread_count = 4_000_000, 1
+    quick = {"preset": "veryfast", "tune": "zerolatency", "crf": "12"}
+    if encoder == "libx265":
+        quick["x265-params"] = "log-level=none"
+    context.options = {**(quick if "x26" in encoder else {"lag-in-frames": "0", "deadline": "realtime"}), **options}
+    found = []
+    for n in [*range(frames), None]:
+        frame = None if n is None else pictured(n)
+        found += [(round(one.pts * SECOND / 10), bytes(one)) for one in context.encode(frame)]
+    return found
+
+
+def pictured(n: int) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(moving_picture(WIDTH, HEIGHT, n / 10, 0), format="rgb24")
+    frame = frame.reformat(format="yuv420p")
+    frame.pts, frame.time_base = n, Fraction(1, 10)
+    return frame
+
+
+def luma(frame: av.VideoFrame) -> Any:
+    return frame.to_ndarray()[:HEIGHT]
+
+
+def decode_all(decoder: VideoDecoder, codec: str, stream: list[tuple[int, bytes]]) -> list[Picture]:
+    found = [picture for at, data in stream for picture in decoder.decode(packet(codec, data, at))]
+    return found + list(decoder.flush())
+
+
+@ENCODERS
+def test_every_codec_gives_each_frame_with_its_stamp(encoder: str) -> None:
+    codec = CODECS[encoder]
+    pictures = decode_all(VideoDecoder(codec, b"", MOST_PIXELS), codec, encoded(encoder))
+    assert [picture.pts_us for picture in pictures] == [n * SECOND // 10 for n in range(10)]
+    for n, picture in enumerate(pictures):
+        assert picture.rgb is None
+        assert (picture.frame.width, picture.frame.height) == (WIDTH, HEIGHT)
+        assert psnr(luma(picture.frame), luma(pictured(n))) > 30
+        assert psnr(luma(picture.frame), luma(pictured(n + 3))) < 30
+
+
+@ENCODERS
+def test_a_frame_is_out_as_soon_as_its_unit_is_in(encoder: str) -> None:
+    codec = CODECS[encoder]
+    decoder = VideoDecoder(codec, b"", MOST_PIXELS)
+    at, data = encoded(encoder, 1)[0]
+    assert [picture.pts_us for picture in decoder.decode(packet(codec, data, at))] == [0]
+
+
+@pytest.mark.parametrize("encoder", ["libx264", "libx265"])
+def test_frames_that_are_sent_out_of_order_come_in_order(encoder: str) -> None:
+    codec = CODECS[encoder]
+    more = {"x265-params": "log-level=none:bframes=3:b-adapt=0"} if encoder == "libx265" else {"b-adapt": "0"}
+    stream = encoded(encoder, 12, tune="psnr", bf="3", **more)
+    stamps = [at for at, _ in stream]
+    assert stamps != sorted(stamps)
+    pictures = decode_all(VideoDecoder(codec, b"", MOST_PIXELS), codec, stream)
+    assert [picture.pts_us for picture in pictures] == sorted(stamps)
+    for n, picture in enumerate(pictures):
+        assert psnr(luma(picture.frame), luma(pictured(n))) > 30
+
+
+@pytest.mark.parametrize("encoder", ["libx264", "libx265"])
+def test_units_before_the_first_parameters_are_dropped_and_counted(encoder: str) -> None:
+    codec = CODECS[encoder]
+    stream = encoded(encoder, 10)
+    decoder = VideoDecoder(codec, b"", MOST_PIXELS)
+    joined_late = [(at - SECOND, data) for at, data in stream[4:]]
+    pictures = decode_all(decoder, codec, [*joined_late, *stream])
+    assert decoder.dropped == 6
+    assert [picture.pts_us for picture in pictures] == [n * SECOND // 10 for n in range(10)]
+
+
+@pytest.mark.parametrize("encoder", ["libvpx", "libvpx-vp9"])
+def test_a_codec_without_parameter_sets_drops_nothing_unasked(encoder: str) -> None:
+    codec = CODECS[encoder]
+    decoder = VideoDecoder(codec, b"", MOST_PIXELS)
+    assert len(decode_all(decoder, codec, encoded(encoder, 3))) == 3
+    assert decoder.dropped == 0
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: Any) -> Path:
+    return moving_video(tmp_path_factory.mktemp("clip") / "clip.mp4", 1.0, fps=10, size=(WIDTH, HEIGHT))
+
+
+def test_parameters_that_a_container_keeps_apart_are_used(clip: Path) -> None:
+    with av.open(str(clip)) as container:
+        extradata = bytes(container.streams.video[0].codec_context.extradata or b"")
+        stream = [(n, bytes(one)) for n, one in enumerate(container.demux(video=0)) if one.size]
+    decoder = VideoDecoder("h264", extradata, MOST_PIXELS)
+    assert len(decode_all(decoder, "h264", stream)) == 10
+    assert decoder.dropped == 0
+
+
+def test_a_unit_without_a_stamp_gives_a_frame_without_one(clip: Path) -> None:
+    first: Unit = units(clip)[0]
+    decoder = VideoDecoder("h264", b"", MOST_PIXELS)
+    pictures = [*decoder.decode(packet("h264", first.data, None)), *decoder.flush()]
+    assert [picture.pts_us for picture in pictures] == [None]
+
+
+@ENCODERS
+def test_a_video_that_is_too_large_gives_no_frame(encoder: str) -> None:
+    codec = CODECS[encoder]
+    ((at, data),) = encoded(encoder, 1)
+    allowed = VideoDecoder(codec, b"", WIDTH * HEIGHT * 2)
+    assert len([*allowed.decode(packet(codec, data, at)), *allowed.flush()]) == 1
+    refused = VideoDecoder(codec, b"", WIDTH * HEIGHT // 2)
+    with pytest.raises(ValueError, match="broken packet"):
+        list(refused.decode(packet(codec, data, at)))
+
+
+@pytest.mark.parametrize("codec", ["vp8", "vp9"])
+def test_a_broken_unit_is_told_and_the_next_is_decoded(codec: str) -> None:
+    encoder = next(one for one, name in CODECS.items() if name == codec)
+    decoder, stream = VideoDecoder(codec, b"", MOST_PIXELS), encoded(encoder, 3)
+    with pytest.raises(ValueError, match="broken packet"):
+        list(decoder.decode(packet(codec, b"\xff" * 400)))
+    assert len(decode_all(decoder, codec, stream)) == 3
+
+
+def test_after_a_broken_h264_unit_the_next_are_decoded(clip: Path) -> None:
+    decoder, found = VideoDecoder("h264", b"", MOST_PIXELS), units(clip)
+    harmed = found[0].data[:60] + random.Random(0).randbytes(3000)
+    assert list(decoder.decode(packet("h264", b""))) == []
+    with suppress(ValueError):
+        list(decoder.decode(packet("h264", harmed)))
+    pictures = decode_all(decoder, "h264", [(unit.pts_us + SECOND, unit.data) for unit in found])
+    stamps = [picture.pts_us for picture in pictures if (picture.pts_us or 0) >= SECOND]
+    assert stamps == [unit.pts_us + SECOND for unit in found]
+
+
+@pytest.mark.parametrize("codec", ["opus", "pcm_s16le", "aac"])
+def test_a_sound_codec_is_no_video_codec(codec: str) -> None:
+    with pytest.raises(Undecodable) as refused:
+        VideoDecoder(codec, b"", MOST_PIXELS)
+    assert refused.value.fault.code == "codec_not_supported"
+    assert codec in refused.value.fault.message
+
+
+# ---------------------------------------------------------------- sound
+
+
+def tone(rate: int, seconds: float, channels: int = 1, hertz: float = 440.0) -> Any:
+    """A sine at a quarter of full scale on every channel: [samples, channels]."""
+    wave = 0.25 * np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate)
+    return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
+
+
+def pitch(samples: Any) -> float:
+    return float(np.abs(np.fft.rfft(samples * np.hanning(samples.size))).argmax() * SAMPLE_RATE / samples.size)
+
+
+def joined(sounds: list[Sound]) -> Any:
+    assert all(sound.samples.dtype == np.float32 and sound.samples.ndim == 1 for sound in sounds)
+    return np.concatenate([sound.samples for sound in sounds])
+
+
+def assert_stamps_follow(sounds: list[Sound], slack_us: int) -> None:
+    """Each stamp is the first one plus the sound that came in between."""
+    first, count = sounds[0].pts_us, 0
+    for sound in sounds:
+        assert sound.pts_us is not None
+        assert abs(sound.pts_us - first - count * SECOND / SAMPLE_RATE) <= slack_us
+        count += sound.samples.size
+
+
+def test_pcm_at_our_rate_comes_to_the_last_bit() -> None:
+    levels = np.random.default_rng(0).integers(-32768, 32768, 3200).astype("<i2")
+    first = packet("pcm_s16le", levels[:1600].tobytes(), 5 * SECOND, rate=16_000, channels=1)
+    decoder = SoundDecoder(first)
+    second = packet("pcm_s16le", levels[1600:].tobytes(), 5 * SECOND + 100_000, rate=16_000, channels=1)
+    sounds = [*decoder.decode(first), *decoder.decode(second)]
+    assert np.array_equal(joined(sounds), levels.astype(np.float32) / 32768)
+    assert [sound.pts_us for sound in sounds] == [5 * SECOND, 5 * SECOND + 100_000]
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_pcm_of_any_rate_becomes_16_khz_mono(rate: int, channels: int) -> None:
+    wave = (tone(rate, 1.0, channels) * 32767).astype("<i2")
+    step = rate // 50
+    parts = [
+        packet("pcm_s16le", wave[n * step : (n + 1) * step].tobytes(), n * 20_000, rate=rate, channels=channels)
+        for n in range(50)
+    ]
+    decoder = SoundDecoder(parts[0])
+    sounds = [sound for part in parts for sound in decoder.decode(part)]
+    samples = joined(sounds)
+    assert abs(samples.size - SAMPLE_RATE) <= 80
+    assert pitch(samples) == pytest.approx(440, abs=2)
+    assert np.sqrt(np.mean(samples**2)) > 0.15
+    assert sounds[0].pts_us == 0
+    assert_stamps_follow(sounds, 5_000)
+
+
+def test_pcm_without_a_stamp_gives_sound_without_one() -> None:
+    one = packet("pcm_s16le", b"\x00\x10" * 320, None, rate=16_000, channels=1)
+    sounds = list(SoundDecoder(one).decode(one))
+    assert [(sound.pts_us, sound.samples.size) for sound in sounds] == [(None, 320)]
+
+
+def test_half_a_sample_is_told_and_the_next_packet_is_heard() -> None:
+    whole = packet("pcm_s16le", b"\x00\x10" * 640, 0, rate=16_000, channels=2)
+    decoder = SoundDecoder(whole)
+    with pytest.raises(ValueError, match="broken packet"):
+        list(decoder.decode(packet("pcm_s16le", b"\x00\x10\x00", 0, rate=16_000, channels=2)))
+    assert joined(list(decoder.decode(whole))).size == 320
+
+
+def spoken(encoder: str, rate: int, channels: int, seconds: float = 1.0) -> list[Packet]:
+    """A tone through an encoder, as packets whose stamps begin at three seconds."""
+    context: Any = av.CodecContext.create(encoder, "w")
+    context.sample_rate, context.layout = rate, "mono" if channels == 1 else "stereo"
+    context.format, context.time_base = "fltp" if encoder == "aac" else "flt", Fraction(1, rate)
+    context.bit_rate = 96_000
+    wave = tone(rate, seconds, channels)
+    data = wave.T.copy() if encoder == "aac" else wave.reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(data, format=context.format.name, layout=context.layout.name)
+    frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+    fifo = av.AudioFifo()
+    context.open()
+    fifo.write(frame)
+    units: list[Any] = []
+    while (part := fifo.read(context.frame_size)) is not None:
+        units += context.encode(part)
+    units += context.encode(None)
+    return [
+        packet(
+            "aac" if encoder == "aac" else "opus",
+            bytes(unit),
+            3 * SECOND + round(unit.pts * unit.time_base * SECOND),
+            rate=rate,
+            channels=channels,
+            extradata=bytes(context.extradata or b"") if encoder == "aac" else b"",
+        )
+        for unit in units
+    ]
+
+
+@pytest.mark.parametrize(("encoder", "rate"), [("aac", 44_100), ("aac", 48_000), ("libopus", 48_000)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_compressed_sound_becomes_16_khz_mono(encoder: str, rate: int, channels: int) -> None:
+    packets = spoken(encoder, rate, channels)
+    decoder = SoundDecoder(packets[0])
+    sounds = [sound for one in packets for sound in decoder.decode(one)]
+    samples = joined(sounds)
+    assert abs(samples.size - SAMPLE_RATE) <= SAMPLE_RATE * 0.08
+    assert pitch(samples[1600:-1600]) == pytest.approx(440, abs=2)
+    assert np.sqrt(np.mean(samples[1600:-1600] ** 2)) > 0.15
+    assert sounds[0].pts_us is not None
+    assert abs(sounds[0].pts_us - (packets[0].pts_us or 0)) <= 50_000
+    assert_stamps_follow(sounds, 25_000)
+
+
+@pytest.mark.parametrize("codec", ["opus", "aac"])
+def test_a_broken_sound_packet_is_told_and_the_next_is_heard(codec: str) -> None:
+    packets = spoken("aac" if codec == "aac" else "libopus", 48_000, 1, 0.2)
+    decoder = SoundDecoder(packets[0])
+    with pytest.raises(ValueError, match="broken packet"):
+        list(decoder.decode(packet(codec, b"\xff" * 10, 0)))
+    assert joined([sound for one in packets for sound in decoder.decode(one)]).size > 0.15 * SAMPLE_RATE
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "vp9"])
+def test_a_video_codec_is_no_sound_codec(codec: str) -> None:
+    with pytest.raises(Undecodable) as refused:
+        SoundDecoder(packet(codec, b"", 0, rate=16_000, channels=1))
+    assert refused.value.fault.code == "codec_not_supported"
+    assert codec in refused.value.fault.message
+
+
+def test_codecs_are_told_apart() -> None:
+    assert [is_picture(codec) for codec in ("jpeg", "png", "webp", "h264", "opus")] == [True, True, True, False, False]
+    sound = [is_sound(codec) for codec in ("pcm_s16le", "opus", "aac", "h264", "h265", "vp8", "vp9", "nonsense")]
+    assert sound == [True, True, True, False, False, False, False, False]
