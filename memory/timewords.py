@@ -63,20 +63,31 @@ def zone_of(name: str) -> tzinfo:
 
 # ---------------------------------------------------------------- words
 
-_ONES: Final = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-    " eighteen nineteen twenty"
-)
-_NUMBERS: Final[dict[str, float]] = {word: float(n) for n, word in enumerate(_ONES.split())} | {
+_ONES: Final = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
+_TENS: Final = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_NUMBERS: Final[dict[str, float]] = {
+    **{word: float(n) for n, word in enumerate(_ONES)},
+    **{word: 10.0 * n for n, word in enumerate(_TENS, 2)},
     "a": 1, "an": 1, "half a": 0.5, "half an": 0.5, "a couple of": 2, "couple of": 2, "a few": 3, "few": 3,
     "several": 5,
-    "thirty": 30, "forty": 40, "forty-five": 45, "fifty": 50, "sixty": 60, "ninety": 90,
 }  # fmt: skip
 _UNITS: Final = {"s": _S, "m": 60 * _S, "h": 3600 * _S, "d": _DAY_US, "w": 7 * _DAY_US}
-_WORDS = "|".join(sorted(map(re.escape, _NUMBERS), key=len, reverse=True)).replace(r"\ ", r"\s+")
-_NUM = rf"(?:\d{{1,6}}(?:\.\d{{1,3}})?|{_WORDS})"
-_UNIT = r"(?:s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|weeks?)"
-_LENGTH = rf"(?P<n>{_NUM})\s*(?P<u>{_UNIT})(?:\s+and\s+a\s+(?P<half>half))?"
+# Atomic: "twenty-five" is one number, and never twenty to five.
+_TENS_AND_ONES = rf"(?>(?:{'|'.join(_TENS)})(?:[\s-](?:{'|'.join(_ONES[1:10])})\b)?)"
+_OTHERS = "|".join(sorted((re.escape(word) for word in _NUMBERS if word not in _TENS), key=len, reverse=True))
+_NUM = rf"(?:\d{{1,6}}(?:\.\d{{1,3}})?|(?:{_TENS_AND_ONES}|{_OTHERS})\b)"
+_UNIT = r"(?:s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|weeks?)(?![a-z])"
+_HALF = r"(?:\s+and\s+a\s+half)"
+_PART = rf"{_NUM}{_HALF}?\s*{_UNIT}"
+_MORE = rf"(?:,?\s*(?:and\s+)?{_PART}){{0,2}}{_HALF}?"
+_LENGTH = rf"{_PART}{_MORE}"
+"""As in "an hour and twenty minutes", which is one length."""
+_LENGTH_ALONE = rf"(?:{_PART}|{_UNIT}){_MORE}"
+"""The same behind "the last": a unit without a number is one of it."""
+_EACH_PART = re.compile(rf"(?:(?P<n>{_NUM})(?P<half>{_HALF})?\s*)?(?<![a-z])(?P<u>{_UNIT})", re.IGNORECASE | re.ASCII)
 _CLOCK = r"(?:\d{1,2}:\d{2}(?::\d{2})?(?:\s*[ap]\.?m\b\.?)?|\d{1,2}\s*[ap]\.?m\b\.?|\d{1,2}\s+o'?clock|noon|midnight)"
 _MEDIA = r"(?:\d{1,7}(?:\.\d{1,6})?)\s*(?:s|secs?|seconds?|mins?|minutes?)"
 _DAYS: Final = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -86,13 +97,21 @@ _PARTS: Final = {
 
 
 def _number(text: str) -> float:
-    known = _NUMBERS.get(" ".join(text.lower().split()))
-    return float(text) if known is None else known
+    text = text.lower()
+    if text in _NUMBERS:
+        return _NUMBERS[text]
+    tens, *ones = re.split(r"[\s-]", text)
+    return _NUMBERS[tens] + _NUMBERS[ones[0]] if tens in _TENS else float(text)
 
 
-def _length_us(number: str, unit: str, half: str | None = None) -> int:
-    scale = _UNITS[unit[0].lower()]
-    return round((_number(number) + (0.5 if half else 0.0)) * scale)
+def _length_us(text: str) -> int:
+    """Microseconds of "1 hour 20 minutes", "2.5 h", "an hour and a half", "hour"."""
+    length = 0.0
+    scale = 0
+    for part in _EACH_PART.finditer(text):
+        scale = _UNITS[part["u"][0].lower()]
+        length += (_number(part["n"] or "1") + (0.5 if part["half"] else 0.0)) * scale
+    return round(length + (0.5 * scale if text.lower().endswith("half") else 0.0))
 
 
 def _around(target_us: int, width_us: int, moment: Moment) -> TimeRange:
@@ -104,7 +123,7 @@ def _around(target_us: int, width_us: int, moment: Moment) -> TimeRange:
 
 
 def _ago(match: re.Match[str], moment: Moment) -> TimeRange:
-    length = _length_us(match["n"], match["u"], match["half"])
+    length = _length_us(match["length"])
     how = (match["how"] or "").lower()
     target = moment.now_us - length
     if how.startswith(("more", "over", "longer")):
@@ -115,24 +134,24 @@ def _ago(match: re.Match[str], moment: Moment) -> TimeRange:
 
 
 def _between_ago(match: re.Match[str], moment: Moment) -> TimeRange:
-    unit = match["u2"]
-    far = moment.now_us - _length_us(match["n1"], match["u1"] or unit)
-    near = moment.now_us - _length_us(match["n2"], unit)
+    """A bare number is counted in the unit that follows: "between 10 and 5 minutes ago"."""
+    far = match["far"] or f"{match['number']} {match['unit']}"
+    far, near = (moment.now_us - _length_us(length) for length in (far, match["near"]))
     return TimeRange(min(far, near), max(far, near) + 1, past=True)
 
 
 def _last_length(match: re.Match[str], moment: Moment) -> TimeRange:
-    length = _length_us(match["n"] or "1", match["u"])
+    length = _length_us(match["length"])
     return TimeRange(moment.now_us - length, moment.now_us + 1, past=True)
 
 
 def _first_length(match: re.Match[str], moment: Moment) -> TimeRange:
     start = moment.span_us[0]
-    return TimeRange(start, start + max(1, _length_us(match["n"] or "1", match["u"])), past=True)
+    return TimeRange(start, start + max(1, _length_us(match["length"])), past=True)
 
 
 def _media_us(text: str) -> int:
-    found = re.fullmatch(r"([\d.]+)\s*([sm]).*", text.strip(), re.IGNORECASE)
+    found = re.fullmatch(r"([\d.]+)\s*([sm]).*", text.strip(), re.IGNORECASE | re.ASCII)
     assert found is not None
     return round(float(found[1]) * _UNITS[found[2].lower()])
 
@@ -227,6 +246,9 @@ def _day(match: re.Match[str], moment: Moment) -> TimeRange | None:
     first, last = _PARTS.get(part, (0, 24))
     midnight = datetime.combine(now.date() - timedelta(days=days), time(0), now.tzinfo)
     since, until = (moment.media(_hour(midnight, hour)) for hour in (first, last))
+    if since > moment.now_us:
+        # "This night" in the afternoon: there is nothing of it yet.
+        return None
     return TimeRange(since, max(since + 1, min(until, moment.now_us + 1)), past=True)
 
 
@@ -265,16 +287,19 @@ _OVER = r"(?:(?:in|over|during|within|for|from)\s+)?(?:the\s+)?"
 _DAY = rf"yesterday|today|this|last(?=\s+night|\s+evening)|(?:on|last)\s+(?:{'|'.join(_DAYS)})"
 _HOW_LONG = r"\b(?:(?P<how>more than|over|longer than|less than|since|from|about|around|some)\s+)?"
 _HOW = r"\b(?P<how>at|around|about|since|after|before|until|till|by|near)\s+"
-_N1 = rf"\b(?:between|from)?\s*\b(?P<n1>{_NUM})\s*(?P<u1>{_UNIT})?\s*(?:ago\s+)?"
+_FAR = rf"(?:(?P<far>{_LENGTH})|(?P<number>{_NUM}))(?:\s+ago)?"
+_NEAR = rf"(?P<near>{_NUM}{_HALF}?\s*(?P<unit>{_UNIT}){_MORE})"
 _P1 = rf"\b(?:between|from)\s+(?:second\s+|minute\s+)?(?P<n1>{_POINT})\s*(?P<u1>{_MEDIA_UNIT})?\s*"
 
 _Rule = Callable[[re.Match[str], Moment], TimeRange | None]
 _PATTERNS: Final[list[tuple[str, _Rule]]] = [
     (rf"\b(?:at|on|around)?\s*\b(?P<at>{_STAMP})(?!\d)", _stamp),
-    (rf"{_N1}(?:and|to|-)\s*(?P<n2>{_NUM})\s*(?P<u2>{_UNIT})\s+ago\b", _between_ago),
-    (rf"{_HOW_LONG}{_LENGTH}\s+(?:ago|earlier|before now|back)\b", _ago),
-    (rf"\b{_OVER}(?:last|past|previous)\s+(?:(?P<n>{_NUM})\s*)?(?P<u>{_UNIT})\b", _last_length),
-    (rf"\b(?:in|over|during|within|for)\s+the\s+first\s+(?:(?P<n>{_NUM})\s*)?(?P<u>{_UNIT})\b", _first_length),
+    # "And" joins two times only behind "between": elsewhere it adds to a length.
+    (rf"\bbetween\s+{_FAR}\s*(?:and|to|-)\s*{_NEAR}\s+ago\b", _between_ago),
+    (rf"\b(?:from\s+)?{_FAR}\s*(?:to|until|-)\s*{_NEAR}\s+ago\b", _between_ago),
+    (rf"{_HOW_LONG}(?P<length>{_LENGTH})\s+(?:ago|earlier|before now|back)\b", _ago),
+    (rf"\b{_OVER}(?:last|past|previous)\s+(?P<length>{_LENGTH_ALONE})\b", _last_length),
+    (rf"\b(?:in|over|during|within|for)\s+the\s+first\s+(?P<length>{_LENGTH_ALONE})\b", _first_length),
     (rf"\b(?P<day>{_DAY})\s*\b(?P<part>morning|noon|afternoon|evening|night)?\b", _day),
     (rf"\b(?:between|from)\s+(?P<c1>{_CLOCK})\s+(?:and|to|until)\s+(?P<c2>{_CLOCK})", _clock_between),
     (rf"{_P1}(?:and|to|until)\s+(?P<n2>{_POINT})\s*(?P<u2>{_MEDIA_UNIT})\b", _media_between),
@@ -286,15 +311,17 @@ _PATTERNS: Final[list[tuple[str, _Rule]]] = [
     (r"\b(?:recently|a while ago|lately)\b", _recent(900 * _S)),
     (r"\b(?:at|in)\s+the\s+(?:beginning|start)\b", _beginning),
 ]
-_RULES: Final = [(re.compile(pattern, re.IGNORECASE), rule) for pattern, rule in _PATTERNS]
-_THIS_ALONE = re.compile(r"\bthis\s*$", re.IGNORECASE)
+# ASCII: without it, "ſ" is an "s", and no unit.
+_RULES: Final = [(re.compile(pattern, re.IGNORECASE | re.ASCII), rule) for pattern, rule in _PATTERNS]
+_THIS_ALONE = re.compile(r"\bthis$", re.IGNORECASE)
 _FIRST = re.compile(r"\b(?:first|initially|originally)\b", re.IGNORECASE)
 _LAST = re.compile(r"\b(?:last|latest|most recent(?:ly)?|final(?:ly)?)\b", re.IGNORECASE)
 
 
 def parse(question: str, moment: Moment) -> TimeRange:
     """The range that the question's own words give; without any, one that is open on both ends. Never raises."""
-    found = TimeRange(rest=question)
+    # White space in one form: patterns need not look at a run of it from each of its places.
+    found = TimeRange(rest=" ".join(question.split()))
     for pattern, rule in _RULES:
         for match in pattern.finditer(found.rest):
             if _THIS_ALONE.search(match[0]):
@@ -310,8 +337,8 @@ def parse(question: str, moment: Moment) -> TimeRange:
 def _apply(rule: _Rule, match: re.Match[str], moment: Moment) -> TimeRange | None:
     try:
         said = rule(match, moment)
-    except (OverflowError, ValueError):
-        # A time that no calendar has.
+    except (ArithmeticError, ValueError, LookupError):
+        # A time that no calendar has, a number or unit that no table has.
         return None
     if said is not None and said.since_us is not None and said.until_us is not None and said.since_us >= said.until_us:
         return None

@@ -40,6 +40,14 @@ CASES = [
     ("what did you see since ten minutes ago", N - 600 * S, N + 1),
     ("anything more than two hours ago?", None, N - 7200 * S),
     ("between 10 and 5 minutes ago", N - 600 * S, N - 300 * S + 1),
+    ("from 10 to 5 minutes ago", N - 600 * S, N - 300 * S + 1),
+    ("5-10 minutes ago", N - 600 * S, N - 300 * S + 1),
+    ("between an hour and twenty minutes ago", N - 3600 * S, N - 1200 * S + 1),
+    ("from an hour and ten minutes ago to 5 minutes ago", N - 4200 * S, N - 300 * S + 1),
+    ("since an hour and twenty minutes ago", N - 4800 * S, N + 1),
+    ("since twenty-five minutes ago", N - 1500 * S, N + 1),
+    ("in the last hour and a half", N - 5400 * S, N + 1),
+    ("in the last hour and 5 minutes", N - 3900 * S, N + 1),
     ("who was there at 10:15?", at(10, 15), at(10, 16)),
     ("who was there at 10:15:30?", at(10, 15, 25), at(10, 15, 36)),
     ("who was there at 3 pm?", at(15), at(15, 1)),
@@ -153,8 +161,49 @@ def test_a_clock_time_is_the_latest_that_is_not_to_come(hour: int, minute: int, 
         assert wall.minute == minute
 
 
+@pytest.mark.parametrize(
+    ("question", "minutes"),
+    [
+        ("twenty-five minutes ago", 25),
+        ("forty two minutes ago", 42),
+        ("an hour and twenty minutes ago", 80),
+        ("2 hours and 5 minutes ago", 125),
+        ("1 hour 20 minutes ago", 80),
+        ("1h20m ago", 80),
+        ("1 hour, 2 minutes and 30 seconds ago", 62.5),
+        ("two and a half hours ago", 150),
+        ("an hour and a half ago", 90),
+    ],
+)
+def test_a_length_is_the_sum_of_its_parts(question: str, minutes: float) -> None:
+    found = parse(f"what was there {question}", moment())
+    assert found.target_us == N - round(minutes * 60) * S
+    assert found.words == (question,)
+
+
+@pytest.mark.parametrize("question", ["what happens this night?", "this evening"])
+def test_a_part_of_a_day_that_has_not_begun_is_no_range(question: str) -> None:
+    assert not parse(question, moment()).limited
+    later = parse(question, moment(NOW + timedelta(hours=6)))
+    assert later.limited
+    assert later.until_us == us(NOW + timedelta(hours=6)) + 1
+
+
+@pytest.mark.parametrize("question", ["what happened 5 \u017f ago", "in the last 5 \u017fec", "at 5 \u212a"])
+def test_a_letter_that_only_looks_like_one_of_a_unit_is_none(question: str) -> None:
+    found = parse(question, moment())
+    assert not found.limited
+    assert found.rest == question
+
+
+def test_a_run_of_white_space_is_looked_at_once() -> None:
+    assert parse("a" + " " * 16_000 + "\t\u2003x", moment()).rest == "a x"
+    assert parse("5 \n minutes\u00a0ago", moment()).target_us == N - 300 * S
+
+
 VOCABULARY = """at ago last first yesterday 10:15 25:99 9999 2026-02-30 monday night seconds 5 minutes the since between
-and to am pm morning half an hour . ? 0 99999999 weeks on this noon"""
+and to am pm morning half an hour . ? 0 99999999 weeks on this noon twenty -five \u017f \u212a , from until
+a few"""
 WORDS = st.sampled_from(VOCABULARY.split())
 
 
