@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from server.errors import StartError
-from server.protocol import StreamRequest
+from server.protocol import StreamRequest, known_zone
 
 PREFIX = "OMNILIVE_"
 RESERVED = frozenset({"OMNILIVE_API_KEY", "OMNILIVE_URL", "OMNILIVE_MODEL_API_KEY"})
@@ -25,6 +25,11 @@ Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Attention = Literal["auto", "eager", "sdpa", "flash_attention_2"]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+
+LARGEST_BYTES = 2**53
+"""No size may be larger: every program reads it exactly, and it fits all that it is multiplied with."""
+LARGEST_RECORD = 18 * 2**20 - 2**16
+"""What a queue between processes carries in one piece: half of it, less what is told beside the content."""
 
 
 class Section(BaseModel):
@@ -57,7 +62,7 @@ class ReasoningSection(Section):
     """Kernel of attention."""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """Threads of the model on the CPU; 0: chosen from the machine."""
-    evidence_cache_bytes: Annotated[int, Field(ge=0)] = 512 * 2**20
+    evidence_cache_bytes: Annotated[int, Field(ge=0, le=LARGEST_BYTES)] = 512 * 2**20
     """Visual tokens of recalled keyframes that are kept; more memory, fewer encodings."""
     recall_timeout_ms: Annotated[int, Field(ge=10, le=60_000)] = 2_000
     """How long a question waits for memory before it is answered without the past."""
@@ -107,9 +112,9 @@ class MemorySection(Section):
     """Cuts closer than this do not close an event."""
     keyframes: Annotated[int, Field(ge=1, le=64)] = 3
     """Frames kept of an event."""
-    max_bytes: Annotated[int, Field(ge=2**20)] = 10 * 2**30
-    """Budget of one stream; old neighbours are merged to stay inside."""
-    max_age_s: Annotated[float, Field(ge=1)] = 30 * 24 * 3600.0
+    max_bytes: Annotated[int, Field(ge=2**20, le=LARGEST_BYTES)] = 10 * 2**30
+    """Budget of one stream; the oldest events are deleted to stay inside."""
+    max_age_s: Annotated[float, Field(ge=1, le=3_153_600_000)] = 30 * 24 * 3600.0
     """Older events are forgotten."""
     evidence: Annotated[int, Field(ge=0, le=64)] = 4
     """Recalled keyframes in a prompt; more evidence, slower first token."""
@@ -124,21 +129,21 @@ class MemorySection(Section):
 class LimitsSection(Section):
     """What clients may ask for; the whole table is in GET /v1/server."""
 
-    body_bytes: Annotated[int, Field(ge=1024)] = 2**20
+    body_bytes: Annotated[int, Field(ge=1024, le=LARGEST_RECORD)] = 2**20
     """A JSON body."""
-    picture_bytes: Annotated[int, Field(ge=1024)] = 16 * 2**20
+    picture_bytes: Annotated[int, Field(ge=1024, le=LARGEST_RECORD)] = 16 * 2**20
     """A picture that is searched with."""
-    message_bytes: Annotated[int, Field(ge=1024)] = 16 * 2**20
+    message_bytes: Annotated[int, Field(ge=1024, le=LARGEST_RECORD)] = 16 * 2**20
     """A websocket message."""
-    question_bytes: Annotated[int, Field(ge=16)] = 16 * 2**10
+    question_bytes: Annotated[int, Field(ge=16, le=2**20)] = 16 * 2**10
     """A question's text in UTF-8."""
-    image_pixels: Annotated[int, Field(ge=1)] = 33_177_600
+    image_pixels: Annotated[int, Field(ge=1, le=2**30)] = 33_177_600
     """Width times height of any picture or video."""
     streams: Annotated[int, Field(ge=1, le=4096)] = 64
     """Streams of the server; each has its lane in the window slab."""
     questions: Annotated[int, Field(ge=1, le=4096)] = 64
     """Open questions of one stream."""
-    connections: Annotated[int, Field(ge=1)] = 1024
+    connections: Annotated[int, Field(ge=1, le=2**20)] = 1024
     """Requests and websockets under way."""
     deadline_ms: Annotated[int, Field(ge=1, le=600_000)] = 60_000
     """Of a question that names none."""
@@ -146,7 +151,7 @@ class LimitsSection(Section):
     """Between two pieces of a request's body, and for its headers."""
     send_timeout_s: Annotated[float, Field(gt=0, le=15)] = 6.0
     """A websocket client that takes nothing for so long is dropped."""
-    bad_messages: Annotated[int, Field(ge=1)] = 100
+    bad_messages: Annotated[int, Field(ge=1, le=2**20)] = 100
     """Bad websocket messages in a row before the connection is closed."""
     drain_s: Annotated[float, Field(ge=0, le=600)] = 30.0
     """How long open questions may go on after SIGTERM."""
@@ -185,11 +190,9 @@ class Config(Section):
     """The dual encoder of recall: embedded, a folder, or a hub id."""
     asr: Annotated[str, Field(min_length=1)] = "off"
     """The speech recogniser: off, a folder, or a hub id."""
-    model_name: str | None = None
-    """The model's name on a remote engine; default its first."""
     trust_remote_code: bool = False
     """Run code that a checkpoint carries. It can do all that you can."""
-    time_zone: str = "UTC"
+    time_zone: Annotated[str, AfterValidator(known_zone)] = "UTC"
     """IANA zone of words like "at 10:15", for streams that name none."""
     allow_files: list[Path] = []
     """Folders below which file sources may lie."""
@@ -250,7 +253,7 @@ def _read_file(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError:
         raise StartError("config_invalid", f"the configuration file {file} cannot be read") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise StartError("config_invalid", f"{file} is not TOML: {error}") from None
 
 
@@ -282,7 +285,7 @@ def _env_value(name: str, path: list[str], value: str) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()]
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise StartError("config_invalid", f"{name} is not a JSON list") from None
 
 
@@ -317,7 +320,7 @@ def _refuse(error: ValidationError) -> StartError:
     where = ".".join(str(part) for part in first["loc"]) or "configuration"
     if first["type"] == "extra_forbidden":
         return StartError("config_unknown_key", f"unknown key {where}; did you mean {_nearest(first['loc'])}?")
-    return StartError("config_invalid", f"{where}: {first['msg']}")
+    return StartError("config_invalid", f"{where}: {first['msg'].removeprefix('Value error, ')}")
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:

@@ -14,6 +14,7 @@ from server.config import Config
 from server.errors import RequestError, StartError
 from server.models import ResolvedModels, check_models, resolve_models
 from server.sources import resolve_source
+from server.times import parse_wall
 
 DATA_FORMAT = "1"
 """What DATA/format holds."""
@@ -87,6 +88,8 @@ def check_streams(config: Config) -> None:
         seen.add(stream.id)
         try:
             resolve_source(stream.source, config.allow_files)
+            if stream.source.start is not None:
+                parse_wall(stream.source.start, "source.start")
         except RequestError as error:
             raise StartError("config_invalid", f"streams.{n}: {error.message}") from None
     if len(seen) > config.limits.streams:

@@ -33,6 +33,14 @@ def _no_nul(value: str) -> str:
     return value
 
 
+def known_zone(value: str) -> str:
+    """The name of a time zone that there is. Raises ValueError."""
+    try:
+        return ZoneInfo(value).key
+    except (ValueError, OSError, LookupError):
+        raise ValueError("must be an IANA time zone such as Europe/Berlin") from None
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -101,12 +109,7 @@ class StreamOptions(Request):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            return ZoneInfo(value).key
-        except (ValueError, OSError, LookupError):
-            raise ValueError("must be an IANA time zone such as Europe/Berlin") from None
+        return None if value is None else known_zone(value)
 
 
 class StreamRequest(StreamOptions):

@@ -12,6 +12,7 @@ from reasoning.config import ReasoningConfig
 from server.config import Config, PerceptionSection, ReasoningSection, load_config
 from server.ipc.messages import StageName
 from server.models import ResolvedModel, ResolvedModels, resolve_models
+from server.preflight import check_streams
 from server.sources import shown_url
 
 
@@ -102,5 +103,7 @@ def show_config(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def check_config(file: Path) -> Config:
-    """Read and validate a file alone. Raises StartError config_unknown_key or config_invalid."""
-    return load_config({}, {}, file)
+    """Read and validate a file alone, its streams included. Raises StartError config_unknown_key or config_invalid."""
+    config = load_config({}, {}, file)
+    check_streams(config)
+    return config

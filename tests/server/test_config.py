@@ -1,14 +1,20 @@
 """Flags over environment over file over default; nothing unknown, nothing bad."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-from server.config import Config, known_keys, load_config
+from server.config import LARGEST_RECORD, Config, Section, known_keys, load_config
 from server.errors import StartError
+from server.ipc.links import create_links
+from server.ipc.ring import RingWriter
 from server.models import ResolvedModel, ResolvedModels
 from server.settings import check_config, show_config, stage_configs
 
@@ -84,7 +90,8 @@ def test_unknown_variables_are_refused_too() -> None:
         "port = 70000", "port = -1", 'port = "x"', "[sample]\nfps = 0", "[sample]\nfps = -3", "[window]\nframes = []",
         "[limits]\nstreams = 0", '[log]\nformat = "yaml"', "streams = 3", "[sample]\nfps = nan", "not toml",
         '[[streams]]\nid = "no spaces"\nsource = {push = true, pace = "real"}', '[[streams]]\nid = "a"\nsource = {}',
-        'sample = "fast"',
+        'sample = "fast"', 'time_zone = "Mars/Phobos"', 'time_zone = "../../etc/passwd"', "a = " + "[" * 5000,
+        "port = " + "9" * 5000,
     ],
 )  # fmt: skip
 def test_bad_values_are_refused(tmp_path: Path, text: str) -> None:
@@ -110,18 +117,47 @@ def test_no_variables_break_the_loader(variables: dict[str, str]) -> None:
     assert code in (None, "config_unknown_key", "config_invalid")
 
 
-def test_every_setting_is_described() -> None:
-    def walk(model: Any) -> list[str]:
-        missing = []
-        for name, field in model.model_fields.items():
-            if not field.description:
-                missing.append(name)
-            if isinstance(field.annotation, type) and field.annotation.__name__.endswith("Section"):
-                missing += walk(field.annotation)
-        return missing
+def fields(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        yield prefix + name, field
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from fields(field.annotation, f"{prefix}{name}.")
 
-    assert walk(Config) == []
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, field in fields() if not field.description] == []
     assert "sample.fps" in known_keys()
+
+
+NUMBERS = [name for name, field in fields() if field.annotation in (int, float)]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", ["9" * 30, "1e300", "-" + "9" * 30])
+def test_no_number_is_too_large_for_what_is_done_with_it(name: str, value: str) -> None:
+    variable = "OMNILIVE_" + name.replace(".", "__").upper()
+    assert refused({}, {variable: value}).code == "config_invalid"
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_stages_can_be_started_with_the_largest_numbers(name: str) -> None:
+    field = dict(fields())[name]
+    (largest,) = [bound for one in field.metadata for bound in [getattr(one, "le", getattr(one, "lt", None))] if bound]
+    largest = largest if any(hasattr(one, "le") for one in field.metadata) else 0.999
+    config = load_config({}, {"OMNILIVE_" + name.replace(".", "__").upper(): str(largest)}, None)
+    models = ResolvedModels(ResolvedModel(Path("/m"), False), ResolvedModel(Path("/e"), False), None)
+    for part in stage_configs(config, models).values():
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(part), type=type(part)) == part
+
+
+def test_what_clients_may_send_fits_into_the_queues() -> None:
+    """A record takes at most half a ring; beside a picture or media stand a few hundred bytes."""
+    links = create_links()
+    try:
+        for ring in (links.media, links.spills["server", "memory"]):
+            assert RingWriter(ring, populate=False).max_record_bytes >= LARGEST_RECORD + 4096
+    finally:
+        links.close()
 
 
 def test_the_stages_get_their_parts(tmp_path: Path) -> None:
@@ -149,3 +185,17 @@ def test_show_resolves_models_and_hides_credentials(tmp_path: Path) -> None:
 
 def test_check_reads_a_file_alone(tmp_path: Path) -> None:
     assert check_config(write(tmp_path, "port = 9")).port == 9
+
+
+@pytest.mark.parametrize(
+    "streams",
+    [
+        2 * '[[streams]]\nid = "door"\nsource = {push = true, pace = "real"}\n',
+        '[[streams]]\nid = "file"\nsource = {url = "file:///etc/passwd"}\n',
+        '[[streams]]\nid = "past"\nsource = {push = true, pace = "real", start = "noon"}\n',
+    ],
+)
+def test_check_refuses_streams_that_serve_refuses(tmp_path: Path, streams: str) -> None:
+    with pytest.raises(StartError) as caught:
+        check_config(write(tmp_path, streams))
+    assert caught.value.code == "config_invalid"
