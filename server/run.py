@@ -3,18 +3,18 @@
 import asyncio
 import logging
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 
 from server.config import Config
 from server.errors import ServerFailed, StartError
+from server.ipc.links import PARENT_VARIABLE
 from server.logs import keep_secret, set_up
 from server.models import ROOT
 from server.preflight import Ground, prepare
+from server.stopping import Stopper, stopper
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ STANDIN_TIMEOUT_S = 300
 def serve(config: Config, env: Mapping[str, str] | None = None) -> int:
     """Run a server until it is told to stop. 0: stopped and clean, 1: failed, 2: refused to start."""
     env = os.environ if env is None else env
+    stopper.install()
     os.umask(0o077)
     set_up(config.log.format, config.log.level)
     for name in ("OMNILIVE_API_KEY", "OMNILIVE_MODEL_API_KEY"):
@@ -32,8 +33,8 @@ def serve(config: Config, env: Mapping[str, str] | None = None) -> int:
     try:
         ground = prepare(config, env)
         try:
-            make_standin(ground)
-            return _run(ground)
+            make_standin(ground, stopper)
+            return 0 if stopper.asked else _run(ground, stopper)
         finally:
             ground.close()
     except (StartError, ServerFailed) as error:
@@ -47,49 +48,50 @@ def refuse_start(error: StartError | ServerFailed) -> int:
     return 2 if isinstance(error, StartError) else 1
 
 
-def make_standin(ground: Ground) -> None:
-    """Make the stand-in checkpoints where they are wanted and not there yet. Raises StartError model_not_found."""
+def make_standin(ground: Ground, stopper: Stopper) -> None:
+    """Make the stand-in checkpoints where they are wanted and not there yet; leave it when asked to stop.
+
+    Raises StartError model_not_found.
+    """
     folder = ground.models.standin
-    if folder is None or folder.is_dir():
+    if folder is None or folder.is_dir() or stopper.asked:
         return
     logger.info("no model ships with this version yet: making a small random one, whose words mean nothing")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    done = _make(folder)
-    if done != 0:
+    done = _make(folder, stopper)
+    if done != 0 and not stopper.asked:
         raise StartError("model_not_found", "the stand-in model could not be made: name a checkpoint with --model")
 
 
-def _make(folder: Path) -> int:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+def _make(folder: Path, stopper: Stopper) -> int:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        PARENT_VARIABLE: str(os.getpid()),
+    }
+    command = [sys.executable, "-m", "server.standin", str(folder)]
     try:
         # Its words go to stderr: the one line on stdout is ours.
-        command = [sys.executable, "-m", "reasoning.standin", str(folder)]
-        return subprocess.run(  # noqa: S603 - our own interpreter and module
-            command,
-            stdout=sys.stderr,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            timeout=STANDIN_TIMEOUT_S,
-            check=False,
-        ).returncode
-    except (OSError, subprocess.TimeoutExpired):
+        child = subprocess.Popen(command, stdout=sys.stderr, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603
+    except OSError:
         return 1
+    with child, stopper.telling(lambda: child.terminate() if stopper.asked == 1 else child.kill()):
+        try:
+            return child.wait(STANDIN_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return 1
 
 
-def _run(ground: Ground) -> int:
+def _run(ground: Ground, stopper: Stopper) -> int:
     from server.running import Running
 
     running = Running(ground)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         loop = runner.get_loop()
-
-        def stop(signal_number: int, frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(running.ask_to_stop)
-
         # Not uvicorn's handlers: they would end the doors before the questions.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
-        return runner.run(running.run())
+        with stopper.telling(lambda: loop.call_soon_threadsafe(running.ask_to_stop)):
+            return runner.run(running.run())
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

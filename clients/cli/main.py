@@ -1,49 +1,22 @@
-"""`omnilive`: the command line. Each command imports what it needs when it runs, so that `--help` is quick."""
+"""`omnilive`: the command line's first moment. `serve` heeds signals before anything heavy is imported."""
 
 import sys
 
-import typer
-
-from clients.cli import ask, evaluate, serve, streams
-from clients.cli.common import fail, refused
-
-app = typer.Typer(
-    name="omnilive",
-    help="Watches live video, remembers it, and answers questions with the moments that prove the answer.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-app.command("serve")(serve.serve)
-app.command("demo")(serve.demo)
-app.add_typer(serve.config, name="config")
-app.command("add")(streams.add)
-app.command("streams")(streams.streams)
-app.command("events")(streams.events)
-app.command("forget")(streams.forget)
-app.command("ask")(ask.ask)
-app.command("explain")(ask.explain)
-app.command("bench")(evaluate.bench)
-
-
-_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
-"""Of the click that typer carries; it has no public name there."""
+from server.stopping import stopper
 
 
 def main() -> None:
-    """Run a command; every refusal is one line on stderr and an exit code."""
-    from clients.api import ApiError
+    """Run a command and exit with its code."""
+    arguments = sys.argv[1:]
+    serving = arguments[:1] == ["serve"]
+    if serving:
+        stopper.install()
+    from clients.cli.commands import run
 
-    try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-    except ApiError as error:
-        refused(error.code, error.message)
-    except _UsageError as error:
-        fail("usage", str(error), 2)
-    except typer.Abort:
-        fail("aborted", "nothing was done", 1)
-    sys.exit(code if isinstance(code, int) else 0)
+    code = run(arguments)
+    if serving:
+        stopper.finish()
+    sys.exit(code)
 
 
 if __name__ == "__main__":
