@@ -12,7 +12,7 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
 from perception.messages import Fault, Packet
 
@@ -71,7 +71,10 @@ class PictureDecoder:
                 if image.width * image.height > self._max_pixels:
                     raise Undecodable(Fault("image_too_large", f"send images of at most {self._max_pixels} pixels"))
                 rgb = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except (UnidentifiedImageError, OSError, SyntaxError, Pillow.DecompressionBombError) as error:
+        except Undecodable:
+            raise
+        except Exception as error:
+            # Pillow's parsers raise what comes to hand on hostile data: struct.error, TypeError, AttributeError, ...
             raise ValueError("a broken image") from error
         yield Picture(av.VideoFrame.from_ndarray(rgb, format="rgb24"), packet.pts_us, rgb)
 

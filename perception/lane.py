@@ -44,6 +44,7 @@ QUEUE_PACKETS: Final = 600
 """A live stream's packets that may wait to be decoded: twenty seconds of a usual camera."""
 ROOM_PACKETS: Final = 64
 """A file's or fast sender's packets that may wait."""
+_STUMBLED: Final = Fault("source_invalid", "something in this media could not be perceived; the rest goes on")
 _GAP_LEAST_US: Final = 1_000_000
 """A break shorter than this between two sessions is no gap."""
 
@@ -162,15 +163,23 @@ class Lane:
 
     # ------------------------------------------------------------ work
 
-    def advance(self, packets: int) -> list[Item]:
-        """Work on up to so many messages."""
-        items: list[Item] = []
-        for _ in range(min(packets, len(self._queue))):
-            items.extend(self._handle(self._queue.popleft()))
-        return self._within_budget(items) if self.live else items
+    def advance(self) -> list[Item]:
+        """Work on the next message."""
+        return list(self._handle(self._queue.popleft()))
 
-    def _within_budget(self, items: list[Item]) -> list[Item]:
+    def fail(self) -> bool:
+        """Something went wrong with a message that no rule foresees. False: that has been told already."""
+        told = self.out.fault is _STUMBLED
+        self.out.counters.dropped += 1
+        self.out.fault = _STUMBLED
+        # Whatever was taken for encoded may not have been.
+        self._changes.reset()
+        return not told
+
+    def within_budget(self, items: list[Item]) -> list[Item]:
         """Of several samples that have piled up, a live stream encodes the newest; a cut among them is kept in mind."""
+        if not self.live:
+            return items
         samples = [item for item in items if isinstance(item, Sample)]
         if len(samples) <= 1 or len(self._queue) < ROOM_PACKETS:
             return items
@@ -275,6 +284,8 @@ class Lane:
         out.width, out.height = picture.frame.width, picture.frame.height
         if out.state not in ("live", "frozen"):
             out.state, out.fault = "live", None
+        elif out.fault is _STUMBLED:
+            out.fault = None
 
     def _consider(self, picture: Picture, media_us: int, arrival_us: int) -> Iterator[Item]:
         """Sample, if it is time or a shot begins; encode, if there is something new."""

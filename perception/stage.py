@@ -1,12 +1,14 @@
 """The perception stage: control messages and media in; percepts, window entries and stream states out."""
 
+import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from perception.config import PerceptionConfig
 from perception.encoders import ImageEncoder, VisionHalf
+from perception.evidence import Stored
 from perception.lane import Item, Lane, Sample, Transcribe
 from perception.messages import (
     Barrier,
@@ -27,6 +29,8 @@ from perception.messages import (
     WipeWindow,
 )
 from perception.window import VisualTokens, WindowFrame, WindowSink
+
+log = logging.getLogger(__name__)
 
 Clock = Callable[[], int]
 
@@ -129,9 +133,7 @@ class PerceptionStage:
     def step(self) -> list[PerceptionOutput]:
         """Decode a piece of each stream, encode what came of it."""
         outputs, self._answers = self._answers, []
-        advanced = [
-            (watched, watched.lane.advance(_PACKETS_A_STEP)) for watched in self._streams.values() if watched.lane.busy
-        ]
+        advanced = [(watched, self._advance(watched)) for watched in self._streams.values() if watched.lane.busy]
         outputs.extend(self._encode(advanced))
         for watched, items in advanced:
             watched.owes = True
@@ -140,6 +142,22 @@ class PerceptionStage:
                 watched.told = ()
         outputs.extend(self._statuses())
         return outputs
+
+    def _advance(self, watched: _Watched) -> list[Item]:
+        lane, items = watched.lane, list[Item]()
+        for _ in range(_PACKETS_A_STEP):
+            if not lane.busy:
+                break
+            try:
+                items.extend(lane.advance())
+            except Exception as error:  # noqa: BLE001 - what media makes of a library is that stream's fault alone
+                self._fail(lane, error)
+        return lane.within_budget(items)
+
+    def _fail(self, lane: Lane, error: Exception) -> None:
+        if lane.fail():
+            # A library's message may hold content.
+            log.error("stream %s: perception stumbled over its media: %s", lane.stream, type(error).__name__)
 
     def close(self) -> list[PerceptionOutput]:
         """Work off what waits and end every stream."""
@@ -155,22 +173,29 @@ class PerceptionStage:
     # ------------------------------------------------------------ encoding
 
     def _encode(self, advanced: list[tuple[_Watched, list[Item]]]) -> Iterable[PerceptionOutput]:
-        samples = [item for _, items in advanced for item in items if isinstance(item, Sample)]
-        if not samples:
-            for watched, items in advanced:
-                yield from (self._pass_on(watched.lane, item) for item in items if not isinstance(item, Sample))
-            return
-        stored = [sample.stored.result() for sample in samples]
-        images = [one.pixels for one in stored]
-        jpegs = iter(one.jpeg for one in stored)
-        vectors = iter(self._encoder.embed_images(images))
-        tokens = iter(self._vision.encode(images) if self._vision is not None else [None] * len(images))
-        for watched, items in advanced:
-            for item in items:
-                if isinstance(item, Sample):
-                    yield self._perceive(watched.lane, item, next(jpegs), next(vectors).tobytes(), next(tokens))
-                else:
-                    yield self._pass_on(watched.lane, item)
+        ready = [
+            (watched.lane, *one) for watched, items in advanced for one in self._with_evidence(watched.lane, items)
+        ]
+        images = [stored.pixels for _, _, stored in ready if stored is not None]
+        if images:
+            vectors = iter(self._encoder.embed_images(images))
+            tokens = iter(self._vision.encode(images) if self._vision is not None else [None] * len(images))
+        for lane, item, stored in ready:
+            if isinstance(item, Sample) and stored is not None:
+                yield self._perceive(lane, item, stored.jpeg, next(vectors).tobytes(), next(tokens))
+            else:
+                yield self._pass_on(lane, item)
+
+    def _with_evidence(self, lane: Lane, items: list[Item]) -> Iterator[tuple[Item, Stored | None]]:
+        """Each item, and what was stored of a sample; one that could not be stored is left out."""
+        for item in items:
+            if not isinstance(item, Sample):
+                yield item, None
+                continue
+            try:
+                yield item, item.stored.result()
+            except Exception as error:  # noqa: BLE001 - as for decoding
+                self._fail(lane, error)
 
     def _perceive(self, lane: Lane, sample: Sample, jpeg: bytes, vector: bytes, tokens: VisualTokens | None) -> Percept:
         lane.out.counters.encoded += 1

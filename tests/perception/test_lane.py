@@ -1,0 +1,75 @@
+"""One stream's way: what hostile or changing media does to it, and that it does nothing to others."""
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pillow
+
+from perception.decode import PictureDecoder
+from perception.evidence import EvidenceMaker
+from perception.messages import OpenStream, Packet, Percept, PushSource, SessionStarted
+
+SECOND = 1_000_000
+
+
+def image(seed: int = 0, codec: str = "png", **options: Any) -> bytes:
+    blocks = np.random.default_rng(seed).integers(20, 236, (9, 16, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Pillow.fromarray(blocks.repeat(20, 0).repeat(20, 1)).save(buffer, codec, **options)
+    return buffer.getvalue()
+
+
+def percepts(outputs: list[object]) -> list[Percept]:
+    return [one for one in outputs if isinstance(one, Percept)]
+
+
+# ---------------------------------------------------------------- hostile media
+
+
+def test_a_stumble_over_one_stream_is_its_own_fault_and_passes(bench: Any, caplog: Any, monkeypatch: Any) -> None:
+    original = PictureDecoder.decode
+
+    def stumbling(self: Any, packet: Packet) -> Any:
+        if packet.data == b"odd":
+            raise RuntimeError("what was seen")
+        return original(self, packet)
+
+    monkeypatch.setattr(PictureDecoder, "decode", stumbling)
+    bench.open(PushSource("fast"))
+    bench.stage.submit(OpenStream("t/other", PushSource("fast"), 1, 0, 0, 2.0))
+    bench.start()
+    bench.stage.submit(SessionStarted("t/other", 1, 0, 0))
+    bench.send("png", image())
+    for _ in range(3):
+        bench.send("png", b"odd")
+    bench.stage.submit(Packet("t/other", 1, 0, "png", image(), 0, 0, 0))
+    outputs = bench.run()
+    assert sorted(one.stream for one in percepts(outputs)) == ["t/cam", "t/other"]
+    faults = {one.stream: one.fault for one in outputs if hasattr(one, "fault")}
+    assert faults["t/other"] is None
+    assert faults["t/cam"].code == "source_invalid"
+    assert [record.getMessage() for record in caplog.records if "what was seen" in record.getMessage()] == []
+    assert len([record for record in caplog.records if "RuntimeError" in record.getMessage()]) == 1
+    bench.send("png", image(1), SECOND)
+    status = bench.status(bench.run())
+    assert (status.fault, status.dropped, status.state) == (None, 3, "live")
+
+
+def test_a_sample_that_cannot_be_stored_is_left_out_and_the_next_is_encoded(bench: Any, monkeypatch: Any) -> None:
+    make, count = EvidenceMaker.make, 0
+
+    def failing(self: Any, picture: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 1:
+            raise MemoryError
+        return make(self, picture)
+
+    monkeypatch.setattr(EvidenceMaker, "make", failing)
+    bench.open(PushSource("fast"))
+    bench.start()
+    for n in range(3):
+        bench.send("png", image(), n * SECOND)
+        outputs = bench.run()
+        assert [one.media_us for one in percepts(outputs)] == ([SECOND] if n == 1 else [])
