@@ -105,6 +105,11 @@ def refusal(fault: Fault) -> RequestError:
     return RequestError(fault.code, fault.message, fault.param)
 
 
+def internal_error() -> RequestError:
+    """The error of whatever a fault of ours ended: nothing of it may reach the client."""
+    return RequestError("internal_error", "the server failed on this request: report it")
+
+
 def process_lost(stage: str) -> RequestError:
     """The error of whatever was under way in a stage process that died."""
     return RequestError("process_lost", f"the {stage} process was lost and is being replaced: send the request again")

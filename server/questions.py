@@ -10,7 +10,7 @@ from perception.messages import Fault
 from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, Ask, AskedStream, Cancel, Turn
 from server.answers import Conversations, Done, Explained, Explains, Failed, Run
 from server.core import Core
-from server.errors import RequestError, not_ready, process_lost, refusal
+from server.errors import RequestError, internal_error, not_ready, process_lost, refusal
 from server.protocol import QuestionRequest, QuestionsRequest
 from server.streams import Registry, StreamEntry
 from server.times import parse_range
@@ -68,12 +68,12 @@ class Questions:
         return run
 
     def begin(self, run: Run) -> None:
-        """Send an admitted question to reasoning. Raises RequestError; then the question has ended with it."""
+        """Send an admitted question to reasoning. Raises RequestError; whatever it raises, the question has ended."""
         try:
             self._set_range(run)
             self._send(run)
-        except RequestError as error:
-            self._end(run, Failed(error))
+        except Exception as error:
+            self._end(run, Failed(error if isinstance(error, RequestError) else internal_error()))
             raise
 
     def cancel(self, run: Run) -> None:

@@ -16,6 +16,8 @@ _BEFORE_NOW = re.compile(r"-(\d{1,9}(?:\.\d{1,6})?)([smhd])", re.ASCII)
 _NUMBER = re.compile(r"\+?\d{1,18}(?:\.\d{1,9})?", re.ASCII)
 _RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _MAX_NUMBER_S = 1e15
+_LONG_AGO_US = -(2**61)
+"""Before all memory, and far from what 64 bits cannot hold."""
 _HOW = "write a time like 2026-11-20T23:24:34Z, -10m (before now) or 12.5 (seconds of media time)"
 
 
@@ -55,7 +57,7 @@ def parse_time(value: str | float, clock: Clock, param: str) -> int:
         text = value.strip()
         before = _BEFORE_NOW.fullmatch(text)
         if before is not None:
-            return clock.now_us - round(float(before[1]) * _UNIT_US[before[2]])
+            return max(_LONG_AGO_US, clock.now_us - round(float(before[1]) * _UNIT_US[before[2]]))
         if _NUMBER.fullmatch(text) is None:
             return parse_wall(text, param) - clock.start_wall_us
         value = float(text)

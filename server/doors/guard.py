@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from server.config import Config
 from server.core import Core
-from server.errors import RequestError, not_ready
+from server.errors import RequestError, internal_error, not_ready
 from server.logs import request_id
 from server.streams import DEFAULT_TENANT
 from server.views import error_body
@@ -89,9 +89,9 @@ class Guard:
         except RequestError as error:
             await reply.refuse(error)
         except Exception:
-            # The one place where a request ends by an error of ours: nothing of it may reach the client.
+            # The one place where a request ends by an error of ours.
             logger.exception("a request failed")
-            await reply.refuse(RequestError("internal_error", "the server failed on this request: report it"))
+            await reply.refuse(internal_error())
         finally:
             reply.log()
 

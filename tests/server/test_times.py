@@ -1,5 +1,6 @@
 """Times at the doors."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +66,14 @@ def test_no_text_breaks_the_parser(text: str) -> None:
     except RequestError as error:
         code = error.code
     assert code in (None, "invalid_time")
+
+
+@pytest.mark.parametrize("value", ["-999999999d", "-999999999.999999d", "-999999999h"])
+def test_a_time_before_all_times_still_fits_in_a_message(value: str) -> None:
+    since, until = parse_range(value, None, NOW)
+    assert since is not None
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(since)) == since < -(10**15)
+    assert until is None
 
 
 def test_a_range_without_ends_is_open() -> None:
