@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from memory.messages import FOREVER_US, EventPage
-from server.doors.replies import ERRORS, Limit, Since, Stream, TheHub, Until, needs
+from server.doors.replies import CHECKED, ERRORS, Limit, Since, Stream, TheHub, Until, needs
 from server.errors import RequestError
 from server.hub import Hub
 from server.pictures import check_picture
@@ -14,7 +14,7 @@ from server.streams import StreamEntry
 from server.times import parse_range
 from server.views import event_reply
 
-router = APIRouter(prefix="/v1/streams/{id}/events", tags=["events"], responses=ERRORS)
+router = APIRouter(prefix="/v1/streams/{id}/events", tags=["events"], responses=ERRORS, dependencies=CHECKED)
 
 EventId = Annotated[str, Path(max_length=128)]
 Cursor = Annotated[str | None, Query(max_length=1024)]

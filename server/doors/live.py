@@ -15,7 +15,7 @@ from server.answers import Delta, Done, Failed, Run
 from server.doors.guard import PROTOCOL
 from server.doors.live_messages import AskMessage, CancelMessage, MediaMessage, SubscribeMessage, live_message
 from server.doors.media import MediaReader
-from server.doors.replies import allow, explain_invalid, hub_of, principal_of, stream_of
+from server.doors.replies import CHECKED, allow, explain_invalid, hub_of, principal_of, stream_of
 from server.errors import RequestError, refusal
 from server.hub import Hub
 from server.pushing import Pusher
@@ -25,7 +25,7 @@ from server.views import error_body, event_reply, stream_reply
 from server.watchers import Watcher
 
 logger = logging.getLogger(__name__)
-router = APIRouter()
+router = APIRouter(dependencies=CHECKED)
 
 STATE_EVERY_S = 1.0
 GOING_AWAY, BAD_MESSAGES, OVERLOADED = 1001, 1008, 1013

@@ -10,13 +10,13 @@ from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from server.answers import Delta, Done, Failed, Run
-from server.doors.replies import ERRORS, Stream, TheHub, Who, needs
+from server.doors.replies import CHECKED, ERRORS, Stream, TheHub, Who, needs
 from server.hub import Hub
 from server.protocol import AnswerReply, ExplainReply, QuestionRequest, QuestionsRequest
 from server.streams import StreamEntry
 from server.views import error_body, explain_reply
 
-router = APIRouter(prefix="/v1", tags=["questions"], responses=ERRORS)
+router = APIRouter(prefix="/v1", tags=["questions"], responses=ERRORS, dependencies=CHECKED)
 
 COMMENT_EVERY_S = 15.0
 _SSE: dict[int | str, dict[str, Any]] = {

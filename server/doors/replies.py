@@ -3,13 +3,14 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from server.doors.guard import Principal
-from server.errors import RequestError
+from server.errors import RequestError, internal_error
 from server.hub import Hub
 from server.protocol import ErrorReply
 from server.streams import StreamEntry
@@ -54,6 +55,29 @@ def needs(scope: str) -> Any:
     return Depends(check)
 
 
+async def check_request(connection: HTTPConnection) -> None:
+    """A dependency of all routes under /v1: nothing in a request is passed over, least of all a misspelt range.
+
+    Raises RequestError invalid_field.
+    """
+    known = _query_of(connection.scope["route"].dependant)
+    given = [name for name, _ in connection.query_params.multi_items()]
+    for name in given:
+        if name not in known:
+            raise RequestError("invalid_field", f"there is no parameter {name}: leave it out", name)
+        if given.count(name) > 1:
+            raise RequestError("invalid_field", f"{name}: give it once", name)
+    if isinstance(connection, Request) and connection.method == "DELETE" and await connection.body():
+        raise RequestError("invalid_field", "DELETE takes no body: what is meant stands in the address")
+
+
+def _query_of(dependant: Dependant) -> set[str]:
+    """Names of the query parameters that a route and its dependencies declare."""
+    own = {field.alias for field in dependant.query_params}
+    return own.union(*map(_query_of, dependant.dependencies))
+
+
+CHECKED = [Depends(check_request)]
 TheHub = Annotated[Hub, Depends(hub_of)]
 Who = Annotated[Principal, Depends(principal_of)]
 Stream = Annotated[StreamEntry, Depends(stream_of)]
@@ -85,7 +109,7 @@ def _our_error(request: HTTPConnection, error: Exception) -> JSONResponse:
     if request.scope["type"] == "websocket":
         raise error
     if not isinstance(error, RequestError):
-        error = RequestError("internal_error", "the server failed on this request: report it")
+        error = internal_error()
     return error_response(error)
 
 

@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter, Query, Response
 
-from server.doors.replies import ERRORS, Limit, Since, Stream, TheHub, Until, Who, needs
+from server.doors.replies import CHECKED, ERRORS, Limit, Since, Stream, TheHub, Until, Who, needs
 from server.errors import RequestError
 from server.protocol import ForgetReply, StreamList, StreamOptions, StreamReply, StreamRequest
 from server.views import forget_reply, stream_reply
 
-router = APIRouter(prefix="/v1/streams", tags=["streams"], responses=ERRORS)
+router = APIRouter(prefix="/v1/streams", tags=["streams"], responses=ERRORS, dependencies=CHECKED)
 
 
 @router.post("", status_code=201, dependencies=[needs("ingest")])

@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-from server.doors.replies import ERRORS, TheHub, Who
+from server.doors.replies import CHECKED, ERRORS, TheHub, Who
 from server.errors import RequestError
 from server.metrics import CONTENT_TYPE, label_of
 from server.models import EMBEDDED, resolve_model
@@ -58,7 +58,7 @@ async def metrics(hub: TheHub, who: Who) -> Response:
     return Response(numbers.text(), media_type=CONTENT_TYPE)
 
 
-@router.get("/v1/server")
+@router.get("/v1/server", dependencies=CHECKED)
 async def server(hub: TheHub, who: Who) -> ServerReply:
     """Version, processes and limits."""
     _operator_only(who)
