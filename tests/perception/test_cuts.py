@@ -69,3 +69,37 @@ def test_sample_reads_padding_of_no_plane() -> None:
     sampler = Sampler(shown)
     luma = sampler.sample(shown)[: sampler.starts[1]]
     assert luma.min() == luma.max()
+
+
+def test_a_slow_source_in_a_fast_video_is_no_cut() -> None:
+    """10 pictures a second in a video of 60: five frames in six are the one before, shown again."""
+    wide = np.concatenate([scene(1), scene(2)], axis=1)
+    pictures = [np.ascontiguousarray(wide[:, x : x + WIDTH]) for x in range(0, WIDTH, 6) for _ in range(6)]
+    assert cuts_of(pictures) == []
+
+
+def test_a_cut_inside_movement_is_found_by_its_colours() -> None:
+    """Both shots pan so fast that a cut moves the points little more than the pan does."""
+    blue, red = scene(1) // 2 + np.uint8(20), scene(2) // 2 + np.uint8(90)
+    wide = [np.concatenate([one, one], axis=1) for one in (blue, red)]
+    pictures = [np.ascontiguousarray(one[:, x : x + WIDTH]) for one in wide for x in range(0, 200, 10)]
+    assert cuts_of(pictures) == [20]
+
+
+@pytest.mark.parametrize("layout", ["rgb24", "nv12", "gray", "yuv420p10le", "yuv422p", "yuvj444p"])
+def test_every_layout_is_seen_over_its_whole_width(layout: str) -> None:
+    """What is new lies in the right half alone, as in a pushed picture (RGB) or a camera's ten bits."""
+    before = scene(1)
+    after = before.copy()
+    after[:, WIDTH // 2 :] = 255 - after[:, WIDTH // 2 :]
+    detector = CutDetector()
+    shown = [frame(picture).reformat(format=layout) for picture in [before] * 12 + [after] * 12]
+    assert [n for n, one in enumerate(shown) if detector.is_cut(one)] == [12]
+
+
+def test_histograms_are_shares_of_the_points() -> None:
+    shown = frame(scene(1))
+    sampler = Sampler(shown)
+    histogram = sampler.histogram(sampler.sample(shown))
+    assert histogram.sum() == pytest.approx(1.0)
+    assert np.abs(histogram - sampler.histogram(sampler.sample(frame(scene(2))))).sum() > 0.3
