@@ -9,10 +9,12 @@ from typing import Final
 
 from memory import listing, search
 from memory.config import MemoryConfig
+from memory.coverage import EMPTY
 from memory.folders import Folders
 from memory.keeping import Keeper
 from memory.messages import (
     BarrierReached,
+    Context,
     DropMemory,
     Dropped,
     EventFound,
@@ -28,6 +30,7 @@ from memory.messages import (
     Recall,
     Refused,
     SearchPicture,
+    StreamCoverage,
     StreamRestored,
     UpdateMemory,
 )
@@ -288,9 +291,9 @@ class MemoryStage:
             self._outputs.append(Refused(message.request, BAD_CURSOR))
         except search.PictureInvalid:
             self._outputs.append(Refused(message.request, BAD_PICTURE))
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - of one request: the streams and the other requests go on
             log.error("a store cannot be read: %s", getattr(error, "sqlite_errorname", type(error).__name__))
-            self._outputs.append(Refused(message.request, UNREADABLE))
+            self._outputs.append(_without(message))
 
     def _reply(self, message: Request) -> MemoryOutput:
         if isinstance(message, Recall):
@@ -312,6 +315,14 @@ class MemoryStage:
                 )
             case GetFrame():
                 return _frame(stream, message)
+
+
+def _without(message: Request) -> MemoryOutput:
+    """The answer that the asker waits for where memory has none: reasoning's numbers are not the server's."""
+    if not isinstance(message, Recall):
+        return Refused(message.request, UNREADABLE)
+    covered = [StreamCoverage(stream, EMPTY) for stream in message.streams]
+    return Context(message.request, [], [], covered, None, None, False, '{"memory": "unreadable"}')
 
 
 def _frame(stream: Stream, message: GetFrame) -> MemoryOutput:
