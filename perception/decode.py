@@ -90,7 +90,7 @@ class VideoDecoder:
         self._name = _FFMPEG_NAMES.get(codec, codec)
         try:
             context = av.CodecContext.create(self._name, "r")
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, ValueError) as error:
             raise Undecodable(Fault("codec_not_supported", f"the codec {codec} cannot be decoded here")) from error
         if not isinstance(context, av.VideoCodecContext):
             raise Undecodable(Fault("codec_not_supported", f"{codec} is no video codec"))
@@ -137,7 +137,7 @@ class SoundDecoder:
         name = _FFMPEG_NAMES.get(packet.codec, packet.codec)
         try:
             context = av.CodecContext.create(name, "r")
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, ValueError) as error:
             raise Undecodable(
                 Fault("codec_not_supported", f"the codec {packet.codec} cannot be decoded here")
             ) from error

@@ -45,6 +45,7 @@ QUEUE_PACKETS: Final = 600
 ROOM_PACKETS: Final = 64
 """A file's or fast sender's packets that may wait."""
 _STUMBLED: Final = Fault("source_invalid", "something in this media could not be perceived; the rest goes on")
+_NO_PICTURE: Final = Fault("source_invalid", "not one picture could be decoded; check the codec and its parameter sets")
 _GAP_LEAST_US: Final = 1_000_000
 """A break shorter than this between two sessions is no gap."""
 
@@ -65,6 +66,15 @@ class Sample:
 
 
 Item = Sample | Record
+
+
+@dataclass
+class _Session:
+    """One connection of a sender or camera. units: of video that came. undecodable: why a track of it is refused."""
+
+    units: int = 0
+    pictures: int = 0
+    undecodable: Fault | None = None
 
 
 @dataclass
@@ -122,6 +132,7 @@ class Lane:
         self._evidence, self._pool = EvidenceMaker(sample.keyframe_px, sample.jpeg_quality), pool
         self._due = SampleClock(opened.sample_fps)
         self._cut_us: int | None = None
+        self._session = _Session()
         self._session_open = False
         self._still_since_us: int | None = None
         self._skipping_to_keyframe = False
@@ -208,21 +219,29 @@ class Lane:
         self._videos.clear()
         self._sounds.clear()
         self._refused.clear()
+        self._session = _Session()
         self._session_open = True
 
     def _end_session(self, message: SessionEnded) -> Iterator[Item]:
         for decoder in self._videos.values():
-            yield from self._pictures(decoder.flush(), message.arrival_us, 0)
+            yield from self._flush(decoder, message.arrival_us)
         yield from self._spans(self._speech.flush() if self._speech is not None else [])
         self._session_open = False
         self._videos.clear()
         self._changes.reset()
-        self.out.fault = message.fault
+        self.out.fault = self._why_ended(message)
         if message.final:
-            self.out.state = "ended" if message.fault is None else "failed"
+            self.out.state = "ended" if self.out.fault is None else "failed"
         else:
             self.out.state = "offline"
         yield StreamEnded(self.stream, max(0, self.out.last_media_us), message.final)
+
+    def _why_ended(self, message: SessionEnded) -> Fault | None:
+        """A session that gave video and not one picture did not just end."""
+        session = self._session
+        if session.units == 0 or session.pictures > 0:
+            return message.fault
+        return session.undecodable or message.fault or _NO_PICTURE
 
     def _decode(self, packet: Packet) -> Iterator[Item]:
         if packet.track in self._refused:
@@ -235,12 +254,14 @@ class Lane:
         except Undecodable as error:
             self._refused.add(packet.track)
             self.out.fault = error.fault
+            self._session.undecodable = self._session.undecodable or error.fault
         except ValueError:
             self.out.counters.dropped += 1
 
     # ------------------------------------------------------------ pictures
 
     def _see(self, packet: Packet) -> Iterator[Item]:
+        self._session.units += 1
         if self._skipping_to_keyframe and not (packet.keyframe or is_picture(packet.codec)):
             self.out.counters.dropped += 1
             return
@@ -256,9 +277,17 @@ class Lane:
             return PictureDecoder(packet.codec, self._config.max_pixels)
         return VideoDecoder(packet.codec, packet.extradata, self._config.max_pixels)
 
+    def _flush(self, decoder: VideoDecoder | PictureDecoder, arrival_us: int) -> Iterator[Item]:
+        """What a decoder still holds, as far as that can be decoded."""
+        try:
+            yield from self._pictures(decoder.flush(), arrival_us, 0)
+        except ValueError:
+            self.out.counters.dropped += 1
+
     def _pictures(self, pictures: Iterator[Picture], arrival_us: int, arrival_wall_us: int) -> Iterator[Item]:
         for picture in pictures:
             self.out.counters.received += 1
+            self._session.pictures += 1
             if self._file and picture.pts_us is not None and picture.pts_us <= self._clock.last_us:
                 continue
             before_us = self._clock.last_us

@@ -4,11 +4,12 @@ import io
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image as Pillow
 
 from perception.decode import PictureDecoder
 from perception.evidence import EvidenceMaker
-from perception.messages import OpenStream, Packet, Percept, PushSource, SessionStarted
+from perception.messages import FileSource, OpenStream, Packet, Percept, PushSource, SessionStarted
 
 SECOND = 1_000_000
 
@@ -73,3 +74,48 @@ def test_a_sample_that_cannot_be_stored_is_left_out_and_the_next_is_encoded(benc
         bench.send("png", image(), n * SECOND)
         outputs = bench.run()
         assert [one.media_us for one in percepts(outputs)] == ([SECOND] if n == 1 else [])
+
+
+# ---------------------------------------------------------------- how a session ends
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "vp8", "vp9"])
+def test_a_video_that_never_opens_ends_with_a_fault(bench: Any, codec: str) -> None:
+    bench.open(FileSource("x", "fast"))
+    bench.start(0)
+    for n in range(3):
+        bench.send(codec, b"\xff" * 300, n, session=0, keyframe=True, extradata=b"\x01\x02")
+    bench.end(0, final=True)
+    status = bench.status(bench.run())
+    assert (status.state, status.fault.code, status.received) == ("failed", "source_invalid", 0)
+    assert status.dropped >= 3
+
+
+def test_a_codec_that_is_not_known_is_named_at_the_end(bench: Any) -> None:
+    bench.open(FileSource("x", "fast"))
+    bench.start(0)
+    bench.send("nonsense", b"x" * 300, session=0, keyframe=True)
+    bench.end(0, final=True)
+    status = bench.status(bench.run())
+    assert (status.state, status.fault.code) == ("failed", "codec_not_supported")
+
+
+def test_a_sender_of_nothing_that_can_be_decoded_goes_offline_with_a_fault(bench: Any) -> None:
+    bench.open(PushSource("real"))
+    bench.start()
+    bench.send("h264", b"\x00\x00\x00\x01\x41\x9a\x00")
+    bench.end()
+    status = bench.status(bench.run())
+    assert (status.state, status.fault.code) == ("offline", "source_invalid")
+
+
+def test_a_session_without_video_or_with_a_picture_just_ends(bench: Any) -> None:
+    bench.open(PushSource("real"))
+    for session in (1, 2):
+        bench.start(session)
+        if session == 2:
+            bench.send("png", image(), session=2)
+            bench.send("png", b"broken", session=2)
+        bench.end(session)
+        status = bench.status(bench.run())
+        assert (status.state, status.fault) == ("offline", None)
