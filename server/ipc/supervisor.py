@@ -137,8 +137,10 @@ class StageHost:
         """A stage is ready, at first or again."""
         if stage == "memory":
             self.send("reasoning", MemoryReady())
-        if stage == "reasoning" and self._keepers["memory"].state == "ready":
-            self.send("reasoning", MemoryReady())
+        elif stage == "reasoning":
+            # It knows nothing of what was before it came; while memory is not there, no recall is answered.
+            there = self._keepers["memory"].state in ("ready", "hung")
+            self.send("reasoning", MemoryReady() if there else MemoryLost())
         self._events.on_ready(stage)
         started = self._started
         if started is not None and not started.done() and all(k.state == "ready" for k in self._keepers.values()):

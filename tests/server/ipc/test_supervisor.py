@@ -146,6 +146,30 @@ async def test_reasoning_hears_that_memory_is_gone_and_back(launch: Any, until: 
     assert heard[0].stream.endswith("lost ready")
 
 
+async def test_a_reasoning_that_comes_before_memory_does_not_wait_for_it(make: Any, until: Any) -> None:
+    hosted = make(memory="sleep 60")
+    starting = asyncio.ensure_future(hosted.host.start())
+    await until(lambda: hosted.events.count("ready", "reasoning"))
+    assert hosted.host.send("reasoning", ForgetCaches("t/a", 9, []))
+    heard = await until(lambda: hosted.events.messages(CachesForgotten))
+    assert heard[0].stream == "lost"
+    await hosted.host.stop(1.0)
+    starting.cancel()
+
+
+async def test_a_new_reasoning_hears_of_a_memory_that_hangs(launch: Any, until: Any) -> None:
+    hosted = await launch(HostLimits(dump_s=0.8, kill_s=60.0))
+    pid, memory = hosted.pid("reasoning"), hosted.pid("memory")
+    os.kill(memory, signal.SIGSTOP)
+    await until(lambda: hosted.host.status()["memory"].state == "hung")
+    os.kill(pid, signal.SIGKILL)
+    await hosted.replaced("reasoning", pid)
+    assert hosted.host.send("reasoning", ForgetCaches("t/a", 9, []))
+    heard = await until(lambda: hosted.events.messages(CachesForgotten))
+    assert heard[0].stream == "ready"
+    os.kill(memory, signal.SIGCONT)
+
+
 async def test_an_answer_that_came_before_the_death_is_not_lost(launch: Any, until: Any) -> None:
     hosted = await launch()
     for request in range(50):
