@@ -102,16 +102,16 @@ class VideoDecoder:
             context.extradata = extradata
         self._context: Any = context
         self._started = bool(extradata) or self._name not in _PARAMETER_SETS
-        self.dropped = 0
 
     def decode(self, packet: Packet) -> Iterator[Picture]:
-        """The frames that are complete now, in presentation order. Raises ValueError where the packet is broken."""
+        """The frames that are complete now, in presentation order.
+
+        Raises ValueError where the packet is broken or comes before the first parameter sets.
+        """
+        self._started = self._started or _has_parameters(packet.data, self._name)
         if not self._started:
-            self._started = _has_parameters(packet.data, self._name)
-            if not self._started:
-                self.dropped += 1
-                return
-        unit = av.Packet(packet.data)
+            raise ValueError("no parameter sets yet")
+        unit = _unit(packet)
         unit.time_base = _MICROSECOND
         unit.pts = unit.dts = packet.pts_us
         if packet.pts_us is None:
@@ -156,7 +156,7 @@ class SoundDecoder:
 
     def decode(self, packet: Packet) -> Iterator[Sound]:
         """Samples of this packet. Raises ValueError where it is broken."""
-        unit = av.Packet(packet.data)
+        unit = _unit(packet)
         unit.time_base = _MICROSECOND
         unit.pts = packet.pts_us
         try:
@@ -171,6 +171,13 @@ class SoundDecoder:
             raise ValueError("a broken packet") from error
 
 
+def _unit(packet: Packet) -> "av.Packet[Any]":
+    if not packet.data:
+        # FFmpeg takes nothing for the end, and nothing after it.
+        raise ValueError("a broken packet: it is empty")
+    return av.Packet(packet.data)
+
+
 def is_picture(codec: str) -> bool:
     """Whether each packet is an image of its own."""
     return codec in _PICTURES
@@ -182,6 +189,23 @@ def is_sound(codec: str) -> bool:
         return av.codec.Codec(_FFMPEG_NAMES.get(codec, codec), "r").type == "audio"
     except (av.error.FFmpegError, ValueError):
         return False
+
+
+def is_keyframe(codec: str, data: bytes) -> bool:
+    """Whether decoding can begin with this pushed unit: no packet of a client's says so itself."""
+    name = _FFMPEG_NAMES.get(codec, codec)
+    if name in _PARAMETER_SETS:
+        return _has_parameters(data, name)
+    if codec == "vp8":
+        # RFC 6386, 9.1: the lowest bit of the frame tag is 0 in a key frame.
+        return data != b"" and data[0] & 1 == 0
+    return codec == "vp9" and data != b"" and _begins_vp9(data[0])
+
+
+def _begins_vp9(header: int) -> bool:
+    """VP9 bitstream 6.2: marker 10, two bits of profile (3 has one more), show_existing_frame, frame_type 0 = key."""
+    shift = 1 if header & 0b00110000 == 0b00110000 else 2
+    return header >> 6 == 0b10 and header >> shift & 0b11 == 0
 
 
 def _has_parameters(data: bytes, name: str) -> bool:

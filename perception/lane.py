@@ -16,6 +16,7 @@ from perception.decode import (
     SoundDecoder,
     Undecodable,
     VideoDecoder,
+    is_keyframe,
     is_picture,
     is_sound,
 )
@@ -27,6 +28,7 @@ from perception.messages import (
     Gap,
     OpenStream,
     Packet,
+    PushSource,
     RtspSource,
     SessionEnded,
     SessionStarted,
@@ -116,7 +118,7 @@ class Lane:
         source = opened.source
         self.stream, self.lane = opened.stream, opened.lane
         self.live = isinstance(source, RtspSource) or (not isinstance(source, FileSource) and source.pace == "real")
-        self._file = isinstance(source, FileSource)
+        self._file, self._pushed = isinstance(source, FileSource), isinstance(source, PushSource)
         kind = "file" if self._file else "live" if self.live else "fast"
         self._clock = MediaClock(kind, opened.start_wall_us, opened.resume_us)  # type: ignore[arg-type]
         self._resumed = opened.resume_us > 0
@@ -152,6 +154,10 @@ class Lane:
         self.out.counters.dropped += lost
         last = max(0, self.out.last_media_us)
         return [Gap(self.stream, last, last + 1, "overload")]
+
+    def barriers(self) -> list[Barrier]:
+        """Those that wait behind media: who closes the stream answers them."""
+        return [message for message in self._queue if isinstance(message, Barrier)]
 
     def set_fps(self, fps: float) -> None:
         """Sample at another rate from now on."""
@@ -221,6 +227,7 @@ class Lane:
         self._refused.clear()
         self._session = _Session()
         self._session_open = True
+        self._skipping_to_keyframe = False
 
     def _end_session(self, message: SessionEnded) -> Iterator[Item]:
         for decoder in self._videos.values():
@@ -262,7 +269,7 @@ class Lane:
 
     def _see(self, packet: Packet) -> Iterator[Item]:
         self._session.units += 1
-        if self._skipping_to_keyframe and not (packet.keyframe or is_picture(packet.codec)):
+        if self._skipping_to_keyframe and not self._is_keyframe(packet):
             self.out.counters.dropped += 1
             return
         self._skipping_to_keyframe = False
@@ -271,6 +278,11 @@ class Lane:
             decoder = self._videos[packet.track] = self._open_video(packet)
             self.out.codec = packet.codec
         yield from self._pictures(decoder.decode(packet), packet.arrival_us, packet.arrival_wall_us)
+
+    def _is_keyframe(self, packet: Packet) -> bool:
+        if is_picture(packet.codec) or packet.keyframe:
+            return True
+        return self._pushed and is_keyframe(packet.codec, packet.data)
 
     def _open_video(self, packet: Packet) -> VideoDecoder | PictureDecoder:
         if is_picture(packet.codec):

@@ -105,14 +105,15 @@ class PerceptionStage:
         return watched is None or watched.lane.room
 
     def submit(self, message: PerceptionInput) -> None:
-        """Take a message; media of streams that are not open is ignored."""
+        """Take a message; media of streams that are not open is ignored, barriers are answered all the same."""
         match message:
             case OpenStream():
+                self._drop(message.stream)
                 config = self._config
                 lane = Lane(message, config.sample, config.sound, self._transcribe, self._pool)
                 self._streams[message.stream] = _Watched(lane)
             case CloseStream(stream):
-                self._streams.pop(stream, None)
+                self._drop(stream)
                 self._answers.append(StreamClosed(stream))
             case SetSampling(stream, fps):
                 if stream in self._streams:
@@ -122,6 +123,14 @@ class PerceptionStage:
             case Packet() | SessionStarted() | SessionEnded() | Barrier():
                 if message.stream in self._streams:
                     self._answers.extend(self._streams[message.stream].lane.take(message))
+                elif isinstance(message, Barrier):
+                    self._answers.append(message)
+
+    def _drop(self, stream: str) -> None:
+        """Watch no more; who waits behind media that nobody will see waits no longer."""
+        watched = self._streams.pop(stream, None)
+        if watched is not None:
+            self._answers.extend(watched.lane.barriers())
 
     def has_work(self) -> bool:
         """Whether media waits or an answer is to be given."""

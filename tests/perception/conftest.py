@@ -1,8 +1,10 @@
 """What perception's tests share: a stage with small encoders and a clock by hand, and somebody who pushes."""
 
 import io
+from fractions import Fraction
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -84,3 +86,26 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
+
+
+def encode(encoder: str, pictures: list[NDArray[np.uint8]], fps: int = 10, **options: str) -> list[bytes]:
+    """Access units of pictures of one size, each out at once."""
+    context: Any = av.CodecContext.create(encoder, "w")
+    context.height, context.width = pictures[0].shape[:2]
+    context.pix_fmt, context.time_base, context.thread_count = "yuv420p", Fraction(1, fps), 1
+    quick = {"preset": "veryfast", "tune": "zerolatency"}
+    if encoder == "libx265":
+        quick["x265-params"] = "log-level=none"
+    context.options = {**(quick if "x26" in encoder else {"lag-in-frames": "0", "deadline": "realtime"}), **options}
+    units = []
+    for n, picture in enumerate(pictures):
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+        frame.pts, frame.time_base = n, Fraction(1, fps)
+        units += context.encode(frame)
+    return [bytes(unit) for unit in (*units, *context.encode(None))]
+
+
+@pytest.fixture
+def encoded() -> Any:
+    """`encode`, for tests."""
+    return encode

@@ -18,6 +18,7 @@ from perception.decode import (
     SoundDecoder,
     Undecodable,
     VideoDecoder,
+    is_keyframe,
     is_picture,
     is_sound,
 )
@@ -115,11 +116,39 @@ def test_frames_that_are_sent_out_of_order_come_in_order(encoder: str) -> None:
 def test_units_before_the_first_parameters_are_dropped_and_counted(encoder: str) -> None:
     codec = CODECS[encoder]
     stream = encoded(encoder, 10)
-    decoder = VideoDecoder(codec, b"", MOST_PIXELS)
-    joined_late = [(at - SECOND, data) for at, data in stream[4:]]
-    pictures = decode_all(decoder, codec, [*joined_late, *stream])
-    assert decoder.dropped == 6
-    assert [picture.pts_us for picture in pictures] == [n * SECOND // 10 for n in range(10)]
+    decoder, dropped = VideoDecoder(codec, b"", MOST_PIXELS), 0
+    for at, data in stream[4:]:
+        with pytest.raises(ValueError, match="parameter sets"):
+            list(decoder.decode(packet(codec, data, at)))
+        dropped += 1
+    assert dropped == 6
+    assert [one.pts_us for one in decode_all(decoder, codec, stream)] == [n * SECOND // 10 for n in range(10)]
+
+
+@ENCODERS
+def test_keyframes_are_told_from_the_units_themselves(encoder: str) -> None:
+    codec = CODECS[encoder]
+    short = {"x265-params": "log-level=none:keyint=4:min-keyint=4"} if encoder == "libx265" else {}
+    found = [is_keyframe(codec, data) for _, data in encoded(encoder, 10, g="4", **short)]
+    assert found == [n % 4 == 0 for n in range(10)]
+    assert not is_keyframe(codec, b"")
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        (0x82, True),
+        (0x86, False),
+        (0x8A, False),
+        (0xA2, True),
+        (0xB0, True),
+        (0xB2, False),
+        (0xB4, False),
+        (0x02, False),
+    ],
+)
+def test_a_vp9_header_of_every_profile(header: int, key: bool) -> None:
+    assert is_keyframe("vp9", bytes([header, 0x49])) is key
 
 
 @pytest.mark.parametrize("encoder", ["libvpx", "libvpx-vp9"])
@@ -127,7 +156,6 @@ def test_a_codec_without_parameter_sets_drops_nothing_unasked(encoder: str) -> N
     codec = CODECS[encoder]
     decoder = VideoDecoder(codec, b"", MOST_PIXELS)
     assert len(decode_all(decoder, codec, encoded(encoder, 3))) == 3
-    assert decoder.dropped == 0
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +169,6 @@ def test_parameters_that_a_container_keeps_apart_are_used(clip: Path) -> None:
         stream = [(n, bytes(one)) for n, one in enumerate(container.demux(video=0)) if one.size]
     decoder = VideoDecoder("h264", extradata, MOST_PIXELS)
     assert len(decode_all(decoder, "h264", stream)) == 10
-    assert decoder.dropped == 0
 
 
 def test_a_unit_without_a_stamp_gives_a_frame_without_one(clip: Path) -> None:
@@ -174,7 +201,6 @@ def test_a_broken_unit_is_told_and_the_next_is_decoded(codec: str) -> None:
 def test_after_a_broken_h264_unit_the_next_are_decoded(clip: Path) -> None:
     decoder, found = VideoDecoder("h264", b"", MOST_PIXELS), units(clip)
     harmed = found[0].data[:60] + random.Random(0).randbytes(3000)
-    assert list(decoder.decode(packet("h264", b""))) == []
     with suppress(ValueError):
         list(decoder.decode(packet("h264", harmed)))
     pictures = decode_all(decoder, "h264", [(unit.pts_us + SECOND, unit.data) for unit in found])
@@ -312,6 +338,24 @@ def test_a_broken_sound_packet_is_told_and_the_next_is_heard(codec: str) -> None
     with pytest.raises(ValueError, match="broken packet"):
         list(decoder.decode(packet(codec, b"\xff" * 10, 0)))
     assert joined([sound for one in packets for sound in decoder.decode(one)]).size > 0.15 * SAMPLE_RATE
+
+
+@ENCODERS
+def test_an_empty_unit_is_told_and_is_not_the_end(encoder: str) -> None:
+    codec = CODECS[encoder]
+    decoder, stream = VideoDecoder(codec, b"", MOST_PIXELS), encoded(encoder, 4)
+    before = [one for at, data in stream[:2] for one in decoder.decode(packet(codec, data, at))]
+    with pytest.raises(ValueError, match="broken packet"):
+        list(decoder.decode(packet(codec, b"")))
+    assert len(before + decode_all(decoder, codec, stream[2:])) == 4
+
+
+def test_an_empty_packet_of_sound_is_told_and_the_next_is_heard() -> None:
+    whole = packet("pcm_s16le", b"\x00\x10" * 320, 0, rate=16_000, channels=1)
+    decoder = SoundDecoder(whole)
+    with pytest.raises(ValueError, match="broken packet"):
+        list(decoder.decode(packet("pcm_s16le", b"")))
+    assert joined(list(decoder.decode(whole))).size == 320
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "vp9"])

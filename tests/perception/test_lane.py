@@ -5,19 +5,36 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from perception.decode import PictureDecoder
 from perception.evidence import EvidenceMaker
-from perception.messages import FileSource, OpenStream, Packet, Percept, PushSource, SessionStarted
+from perception.lane import QUEUE_PACKETS
+from perception.messages import (
+    Barrier,
+    CloseStream,
+    FileSource,
+    OpenStream,
+    Packet,
+    Percept,
+    PushSource,
+    SessionStarted,
+    StreamClosed,
+)
 
 SECOND = 1_000_000
+ENCODERS = {"libx264": "h264", "libx265": "h265", "libvpx": "vp8", "libvpx-vp9": "vp9"}
+
+
+def blocks(seed: int) -> NDArray[np.uint8]:
+    colours = np.random.default_rng(seed).integers(20, 236, (9, 16, 3), dtype=np.uint8)
+    return colours.repeat(20, 0).repeat(20, 1)
 
 
 def image(seed: int = 0, codec: str = "png", **options: Any) -> bytes:
-    blocks = np.random.default_rng(seed).integers(20, 236, (9, 16, 3), dtype=np.uint8)
     buffer = io.BytesIO()
-    Pillow.fromarray(blocks.repeat(20, 0).repeat(20, 1)).save(buffer, codec, **options)
+    Pillow.fromarray(blocks(seed)).save(buffer, codec, **options)
     return buffer.getvalue()
 
 
@@ -119,3 +136,55 @@ def test_a_session_without_video_or_with_a_picture_just_ends(bench: Any) -> None
         bench.end(session)
         status = bench.status(bench.run())
         assert (status.state, status.fault) == ("offline", None)
+
+
+# ---------------------------------------------------------------- overload
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_after_an_overload_pushed_video_goes_on_with_its_next_keyframe(bench: Any, encoded: Any, encoder: str) -> None:
+    codec = ENCODERS[encoder]
+    units = encoded(encoder, [blocks(n // 5) for n in range(10)], g="5")
+    bench.open(PushSource("real"))
+    bench.start()
+    for n in range(QUEUE_PACKETS + 1):
+        bench.send(codec, units[1], n)
+    for n, unit in enumerate([*units[6:], *units[:3]]):
+        bench.send(codec, unit, 1000 + n)
+    status = bench.status(bench.run())
+    assert status.received == 3
+    assert status.dropped == QUEUE_PACKETS + 1 + 4
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_after_an_overload_a_fresh_session_is_received_whole(bench: Any, encoded: Any, encoder: str) -> None:
+    units = encoded(encoder, [blocks(n) for n in range(3)])
+    bench.open(PushSource("real"))
+    bench.start()
+    for n in range(QUEUE_PACKETS + 1):
+        bench.send(ENCODERS[encoder], units[1], n)
+    bench.start(2)
+    for n, unit in enumerate(units):
+        bench.send(ENCODERS[encoder], unit, n, session=2)
+    assert bench.status(bench.run()).received == 3
+
+
+# ---------------------------------------------------------------- barriers
+
+
+def test_a_barrier_of_a_stream_that_is_not_open_is_answered(bench: Any) -> None:
+    bench.stage.submit(Barrier("t/cam", 3))
+    assert bench.run() == [Barrier("t/cam", 3)]
+
+
+@pytest.mark.parametrize("end", [CloseStream("t/cam"), OpenStream("t/cam", PushSource("fast"), 0, 0, 0, 2.0)])
+def test_a_barrier_is_answered_when_its_stream_is_closed_under_it(bench: Any, end: Any) -> None:
+    bench.open(PushSource("fast"))
+    bench.start()
+    bench.send("png", image())
+    bench.stage.submit(Barrier("t/cam", 3))
+    bench.stage.submit(end)
+    outputs = bench.run()
+    assert [one for one in outputs if isinstance(one, Barrier)] == [Barrier("t/cam", 3)]
+    if isinstance(end, CloseStream):
+        assert outputs[-1] == StreamClosed("t/cam")
