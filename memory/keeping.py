@@ -82,10 +82,12 @@ class Keeper:
         stream.closing[row.seq] = row
 
         def done(_: object) -> None:
-            stream.closing.pop(row.seq, None)
+            # What was forgotten meanwhile is taken out of the index behind this, and never told.
+            known = stream.closing.pop(row.seq, None)
             stream.index.add(row.seq, row.frames)
             self._committed(stream)
-            self._say(EventCommitted(row.record(stream.key)))
+            if known is not None:
+                self._say(EventCommitted(known.record(stream.key)))
 
         def failed(fault: Fault) -> None:
             if stream.closing.pop(row.seq, None) is not None:
@@ -168,7 +170,7 @@ class Keeper:
         self._writer.put(Job(stream.store, run, done, lambda fault: self._say(Refused(message.request, fault))))
 
     def _forget_live(self, stream: Stream, event: str | None, since_us: int, until_us: int) -> list[EventRow]:
-        """Events in RAM that go; those whose commit is under way are found on disk, behind it."""
+        """Take events that go out of RAM; those whose commit is under way are found on disk, behind it."""
 
         def goes(row: EventRow) -> bool:
             start, end = row.reach
@@ -182,7 +184,8 @@ class Keeper:
             stream.builder.forget()
             live.append(open_row)
         for row in [row for row in stream.closing.values() if goes(row)]:
-            live.append(row)
+            # A commit that fails finds it gone, and is not tried again.
+            live.append(stream.closing.pop(row.seq))
         return live
 
     def _forgotten(self, stream: Stream, message: Forget, live: list[EventRow], gone: list[Gone]) -> None:

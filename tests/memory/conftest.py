@@ -4,8 +4,10 @@ import io
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -52,6 +54,20 @@ class Hand:
 
     def __call__(self) -> int:
         return self.now_us
+
+
+class Disk:
+    """What `statvfs` says."""
+
+    def __init__(self) -> None:
+        self.free_bytes = 1 << 40
+        self.error: OSError | None = None
+
+    def statvfs(self, _: object) -> SimpleNamespace:
+        """Of blocks of one byte."""
+        if self.error is not None:
+            raise self.error
+        return SimpleNamespace(f_bavail=self.free_bytes, f_frsize=1, f_blocks=1 << 41)
 
 
 def drive(stage: MemoryStage, *messages: MemoryInput) -> list[MemoryOutput]:
@@ -141,5 +157,21 @@ def make_stage(config: MemoryConfig, clock: Hand) -> Any:
 def stage(make_stage: Any, tools: Tools) -> MemoryStage:
     """A stage with one open stream."""
     stage: MemoryStage = make_stage()
+    drive(stage, tools.opening())
+    return stage
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """A disk that fills up by hand."""
+    made = Disk()
+    monkeypatch.setattr("memory.writer.os.statvfs", made.statvfs)
+    return made
+
+
+@pytest.fixture
+def disk_stage(make_stage: Any, config: MemoryConfig, disk: Disk, tools: Tools) -> MemoryStage:
+    """A stage with one open stream on a disk of which some bytes have to stay free."""
+    stage: MemoryStage = make_stage(msgspec.structs.replace(config, low_water_bytes=1 << 20))
     drive(stage, tools.opening())
     return stage
