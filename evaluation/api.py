@@ -55,6 +55,10 @@ class Api:
         """Ask, and wait for the whole answer."""
         return self._json("POST", f"/v1/streams/{stream}/questions", json={"question": question, **options})
 
+    def server(self) -> Json:
+        """How the server itself fares."""
+        return self._json("GET", "/v1/server")
+
     def explain(self, question_id: str) -> Json:
         """How a question was answered."""
         return self._json("GET", f"/v1/questions/{question_id}/explain")

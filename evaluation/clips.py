@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 """RGB, [height, width, 3]."""
+NOISY = 10
+"""The quality (crf of x264) that leaves a sensor's noise in the picture: at the usual 23 most of it is gone."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,26 @@ def moving_video(path: Path, seconds: float, fps: int = 15, size: tuple[int, int
     return write_video(path, pictures, fps)
 
 
-def still_video(path: Path, seconds: float, fps: int = 15, size: tuple[int, int] = (1280, 720), seed: int = 0) -> Path:
-    """A scene that stands still under a camera's noise (sigma 2 of 255)."""
+def sensor_noise(dice: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int16]:
+    """A sensor's noise: sigma 2 of 255, each channel its own."""
+    return np.rint(dice.normal(0, 2, shape)).astype(np.int16)
+
+
+def still_video(
+    path: Path, seconds: float, fps: int = 15, size: tuple[int, int] = (1280, 720), seed: int = 0, crf: int = NOISY
+) -> Path:
+    """A scene that stands still under a sensor's noise."""
     dice = np.random.default_rng(seed)
     scene = moving_picture(*size, 0.0, seed).astype(np.int16)
+    noises = [sensor_noise(dice, scene.shape) for _ in range(8)]
 
     def noisy() -> Iterator[Picture]:
         for _ in range(round(seconds * fps)):
-            noise = dice.normal(0, 2, scene.shape[:2]).astype(np.int16)[..., None]
+            down, right = dice.integers(0, size[1]), dice.integers(0, size[0])
+            noise = np.roll(noises[dice.integers(0, len(noises))], (down, right), axis=(0, 1))
             yield np.clip(scene + noise, 0, 255).astype(np.uint8)
 
-    return write_video(path, noisy(), fps)
+    return write_video(path, noisy(), fps, crf)
 
 
 def looped_video(source: Path, path: Path, seconds: float) -> Path:

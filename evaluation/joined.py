@@ -17,7 +17,7 @@ MIN_SHOT_S = 2.0
 MAX_SHOT_S = 4.0
 CLIPS = ("*.mp4", "*.mkv", "*.mov", "*.webm")
 _APART = 20.0
-"""Shots of which two small pictures differ by less (root mean square, levels of 256) look the same."""
+"""Parts of a clip of which two small pictures differ by less (root mean square, levels of 256) look the same."""
 _CUT_SCORE = 10.0
 """From this score (0 to 100) on, FFmpeg's scdet sees a cut: clips are taken apart there before they are joined."""
 
@@ -43,44 +43,55 @@ class Piece:
     view: int
 
 
-def join(folder: Path, path: Path, shots: int) -> list[Shot]:
-    """Write the joined video. Where there are fewer clips than shots, quarters of their pictures are further shots.
+@dataclass(frozen=True)
+class Chosen:
+    """What is joined, in its order, and how many quarters were left out since they look like another part."""
 
-    Raises ValueError if the folder gives fewer than two shots.
-    """
+    pieces: list[Piece]
+    left_out: int
+
+
+def join(chosen: Chosen, path: Path) -> list[Shot]:
+    """Write the joined video."""
     joined: list[Shot] = []
 
     def pictures() -> Iterator[Picture]:
         at = 0
-        for piece in chosen:
+        for piece in chosen.pieces:
             begun = at
             for picture in _resampled(piece):
                 yield picture
                 at += 1
             joined.append(Shot(f"{piece.clip.stem}/{piece.view}", _time_us(begun), _time_us(at)))
 
-    chosen = pieces(folder, shots)
     write_video(path, pictures(), FPS, crf=16)
     return joined
 
 
-def pieces(folder: Path, shots: int) -> list[Piece]:
-    """Up to `shots` pieces, neighbours from different clips where there are several."""
+def choose(folder: Path, shots: int) -> Chosen:
+    """Up to `shots` pieces, neighbours from different clips where there are several.
+
+    Where there are fewer clips than shots, quarters of their pictures are further shots. Raises ValueError if the
+    folder gives fewer than two shots.
+    """
     clips = sorted(path for pattern in CLIPS for path in folder.glob(pattern))
     whole = [(clip, span) for clip in clips for span in uncut(clip)]
     if len(whole) < 2:
         raise ValueError(f"two clips or more of {MIN_SHOT_S:.0f} s are needed, found {len(whole)}")
-    found: list[Piece] = []
-    seen: list[Thumbs] = []
-    for piece in (Piece(clip, *span, view) for view in range(5) for clip, span in whole):
-        thumbs = _thumbs(piece)
-        # Two quarters of one clip's sky are one shot to anybody.
-        if all(_nearest(thumbs, others) >= _APART for others in seen):
-            found.append(piece)
-            seen.append(thumbs)
+    found = [Piece(clip, *span, 0) for clip, span in whole][:shots]
+    seen = {clip: [_thumbs(piece) for piece in found if piece.clip == clip] for clip in clips}
+    left_out = 0
+    for piece in (Piece(clip, *span, view) for view in range(1, 5) for clip, span in whole):
         if len(found) == shots:
             break
-    return found
+        thumbs = _thumbs(piece)
+        # Two quarters of one clip's sky are one shot to anybody; what other clips show is for the server to tell apart.
+        if all(_nearest(thumbs, others) >= _APART for others in seen[piece.clip]):
+            found.append(piece)
+            seen[piece.clip].append(thumbs)
+        else:
+            left_out += 1
+    return Chosen(found, left_out)
 
 
 def _thumbs(piece: Piece) -> Thumbs:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +20,17 @@ def not_run(owed: Iterable[Owed], reason: str) -> list[Check]:
 
 
 def complete(checks: Sequence[Check], owed: Sequence[Owed], reason: str) -> list[Check]:
-    """The checks, and a failure for each figure that is owed but missing among them."""
+    """The checks, and a failure for each figure that is owed but missing, or held against another bar."""
+    bars = {figure.id: figure.bar for figure in owed}
     delivered = {check.id for check in checks}
-    checks = [_finite(check) for check in checks]
+    checks = [_with_its_bar(_finite(check), bars) for check in checks]
     return [*checks, *not_run((figure for figure in owed if figure.id not in delivered), reason)]
+
+
+def _with_its_bar(check: Check, bars: Mapping[str, str | None]) -> Check:
+    if check.bar == bars.get(check.id, check.bar):
+        return check
+    return replace(check, value=None, bar=bars[check.id], note=f"held against {check.bar}; {check.note}")
 
 
 def _finite(check: Check) -> Check:

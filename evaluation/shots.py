@@ -24,7 +24,7 @@ from evaluation.boundaries import (
 )
 from evaluation.checks import Check
 from evaluation.clips import Picture
-from evaluation.joined import FPS, SIZE, Shot, join
+from evaluation.joined import FPS, SIZE, Shot, choose, join
 from evaluation.live_push import wall_s
 from evaluation.registry import Progress
 from evaluation.rtsp_camera import RtspCamera
@@ -36,6 +36,8 @@ from training.world import World, write_video
 NAME = "shots"
 MEDIA = "OMNILIVE_MEDIA"
 MAX_EVENT_S = 30
+SAME_PTS_US = 1000
+"""The clocks of RTP and of the server both round."""
 _FILMS = 6
 _FILM_S = 30.0
 
@@ -56,6 +58,9 @@ class Show:
     shots: list[Shot]
     source: str
 
+    def __str__(self) -> str:
+        return f"{len(self.shots)} shots of {self.source}"
+
 
 def run(full: bool, progress: Progress) -> list[Check]:
     """16 shots in the quick profile, up to 60 in the full one."""
@@ -70,28 +75,28 @@ def run(full: bool, progress: Progress) -> list[Check]:
         if not stored:
             raise RuntimeError("the server stored nothing")
         offset = offset_us(known, [(one.media_us, one.picture) for one in stored])
-        likeness = _evidence(known, offset, stored)
+        evidence = _evidence(known, offset, stored)
         progress("pictures are searched for")
         found = _search(api, show, known, offset, stored)
+        encoder = str(api.server()["encoder"])
     spans = [(event["media_start_us"] - offset, event["media_end_us"] - offset) for event in events]
     cuts = match([shot.start_us for shot in show.shots[1:]], event_boundaries(spans, MAX_EVENT_S * 1_000_000))
-    return [*_cuts(cuts, full, show.source), likeness, _searched(found, full)]
+    return [*_cuts(cuts, full, show), *evidence, _searched(found, full, encoder)]
 
 
 def _show(path: Path, shots: int) -> Show:
-    folder = os.environ.get(MEDIA)
-    if folder:
-        return Show(path, join(Path(folder), path, shots), f"clips of {MEDIA}")
-    return Show(path, _world(path, shots), f"procedural world ({MEDIA} is not set)")
+    given = os.environ.get(MEDIA)
+    chosen = choose(Path(given) if given else _films(path.with_name("films")), shots)
+    source = f"clips of {MEDIA}" if given else f"the procedural world ({MEDIA} is not set)"
+    return Show(path, join(chosen, path), f"{source}, {chosen.left_out} look-alike quarters left out")
 
 
-def _world(path: Path, shots: int) -> list[Shot]:
-    """Films of the procedural world, one a seed, joined as any clips are."""
-    films = path.with_name("films")
-    films.mkdir()
+def _films(folder: Path) -> Path:
+    """A folder with films of the procedural world, one a seed."""
+    folder.mkdir()
     for seed in range(_FILMS):
-        write_video(World(seed).script(_FILM_S), films / f"world{seed}.mp4", *SIZE, fps=FPS, sound=None)
-    return join(films, path, shots)
+        write_video(World(seed).script(_FILM_S), folder / f"world{seed}.mp4", *SIZE, fps=FPS, sound=None)
+    return folder
 
 
 def _watch(api: Api, show: Show, known: Reference, progress: Progress) -> None:
@@ -129,8 +134,8 @@ def _stored(api: Api, event: Json) -> list[Stored]:
 # ---------------------------------------------------------------- figures
 
 
-def _cuts(cuts: Matched, full: bool, source: str) -> list[Check]:
-    note = f"{cuts.true} cuts, {cuts.found} found, {cuts.right} of them right within 1 s; {source}"
+def _cuts(cuts: Matched, full: bool, show: Show) -> list[Check]:
+    note = f"{cuts.true} cuts, {cuts.found} found, {cuts.right} of them right within 1 s; {show}"
     return [
         _share("shots.recall", cuts.right, cuts.true, ">= 0.95", full=full, note=note),
         _share("shots.precision", cuts.right, cuts.found, ">= 0.90", full=full, note=note),
@@ -144,15 +149,20 @@ def _share(name: str, successes: int, trials: int, bar: str, *, full: bool, note
     return Check(name, successes / trials, "share", bar, reached=reached, note=note)
 
 
-def _evidence(known: Reference, offset: int, stored: Sequence[Stored]) -> Check:
-    """The worst likeness of a stored frame to the frame of the same time, decoded offline at the stored size."""
+def _evidence(known: Reference, offset: int, stored: Sequence[Stored]) -> list[Check]:
+    """The worst likeness of a stored frame to the frame of the same time, decoded offline at the stored size; and how
+    many stored frames have a time that no frame has."""
     pts = [known.nearest(one.media_us - offset) for one in stored]
-    apart_us = max(abs(one.media_us - offset - at) for one, at in zip(stored, pts, strict=True))
+    apart_us = [abs(one.media_us - offset - at) for one, at in zip(stored, pts, strict=True)]
     height, width = stored[0].picture.shape[:2]
     pictures = pictures_at(known.path, pts, (width, height))
     likeness = [luma_psnr(one.picture, pictures[at]) for one, at in zip(stored, pts, strict=True)]
-    note = f"worst of {len(stored)} frames, mean {sum(likeness) / len(likeness):.1f}; pts at most {apart_us} us apart"
-    return Check("shots.psnr_db", min(likeness), "dB", ">= 35", note=note)
+    note = f"worst of {len(stored)} frames, mean {sum(likeness) / len(likeness):.1f}"
+    off = sum(one > SAME_PTS_US for one in apart_us)
+    return [
+        Check("shots.psnr_db", min(likeness), "dB", ">= 35", note=note),
+        Check("shots.pts_off", off, "frames", "<= 0", note=f"of {len(stored)}; at most {max(apart_us)} us apart"),
+    ]
 
 
 def _search(api: Api, show: Show, known: Reference, offset: int, stored: Sequence[Stored]) -> list[bool]:
@@ -182,6 +192,6 @@ def _finds(api: Api, shot: Shot, picture: Picture, offset: int) -> bool:
     return bool(shot.start_us <= middle < shot.end_us)
 
 
-def _searched(found: Sequence[bool], full: bool) -> Check:
-    note = f"{sum(found)} of {len(found)} shots by a frame that is not stored"
+def _searched(found: Sequence[bool], full: bool, encoder: str) -> Check:
+    note = f"{sum(found)} of {len(found)} shots by a frame that is not stored; encoder {encoder}"
     return _share("shots.search", sum(found), len(found), ">= 0.95", full=full, note=note)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from evaluation.clips import moving_video, units
 from evaluation.live_push import LivePush, Seen, wall_s
 from evaluation.registry import Progress
 from evaluation.server_process import ServerProcess
-from evaluation.wait import until
+from evaluation.wait import TookTooLong, until
 
 STALL_S = 8.0
 SAMPLE_FPS = 2.0
+CAMERA_FPS = 15
 ASKERS = 8
 
 
@@ -59,8 +61,10 @@ class Stall:
 
 def _stall(server: ServerProcess, api: Api, name: str, progress: Progress) -> Stall:
     seconds = 4
-    video = moving_video(server.videos / f"{name}.mp4", seconds, fps=15, seed=len(name))
-    api.add(name, {"push": True, "pace": "real"}, sample={"fps": SAMPLE_FPS})
+    video = moving_video(server.videos / f"{name}.mp4", seconds, fps=CAMERA_FPS, seed=len(name))
+    # Media time 0 is a whole second, so that the grid of samples is known.
+    start = datetime.fromtimestamp(int(time.time()), UTC).isoformat()
+    api.add(name, {"push": True, "pace": "real", "start": start}, sample={"fps": SAMPLE_FPS})
     with LivePush(api, name, units(video), seconds * 1_000_000) as camera:
         progress("a camera starts")
         until(lambda: api.stream(name)["frames"]["encoded"] >= 6, 60, "six frames encoded")
@@ -89,25 +93,43 @@ def _while_stopped(server: ServerProcess, api: Api, name: str, camera: LivePush)
         reasoning.resume()
     ended_wall, resumed = time.time(), time.monotonic()
     after = until(lambda: _newer(api, name, before, STALL_S), 10, "the counters of the stalled seconds")
+    unencoded = _never_encoded(api, name)
     asked.join(60)
     seen = [one for one in list(camera.seen) if began_wall <= one.time_s <= ended_wall]
-    lost = _losses(before, after) | {"missing in memory": _uncovered(api, name, before, after)}
+    lost = _losses(before, after, unencoded) | {"missing in memory": _uncovered(api, name, before, after)}
     answered_after_s = time.monotonic() - resumed
     return Stall(lost, max([*lags, *_delays(seen)]), len(seen), camera.late_s, answered_after_s)
 
 
-def _losses(before: Moment, after: Moment) -> dict[str, float]:
-    """Frames that were dropped, were due but not sampled, or sampled but not encoded (the scene always moves)."""
-    span_s = (after.newest_us - before.newest_us) / 1e6
-    sampled, encoded = after.sampled - before.sampled, after.encoded - before.encoded
-    # The first and the last sample may lie on either side of the moments at which the counters were read.
-    due = int(span_s * SAMPLE_FPS) - 1
+def _losses(before: Moment, after: Moment, unencoded: int) -> dict[str, float]:
+    """Frames that were dropped, were due but not sampled, or sampled but never encoded (the scene always moves)."""
+    due = len(samples_due(before.newest_us, after.newest_us))
     return {
         "dropped": after.dropped - before.dropped,
         "gaps": after.gaps - before.gaps,
-        "not sampled": max(0, due - sampled),
-        "not encoded": max(0, sampled - encoded - 1),
+        "not sampled": max(0, due - (after.sampled - before.sampled)),
+        "not encoded": unencoded,
     }
+
+
+def samples_due(since_us: int, until_us: int) -> range:
+    """The moments of the sampling grid in (since, until]: a frame is sampled as soon as one of them is reached."""
+    step = round(1e6 / SAMPLE_FPS)
+    return range((since_us // step + 1) * step, until_us // step * step + 1, step)
+
+
+def _never_encoded(api: Api, name: str) -> int:
+    """Sampled frames that are still not encoded when the encoder has had the time."""
+
+    def behind() -> int:
+        frames = api.stream(name)["frames"]
+        return int(frames["sampled"] - frames["encoded"])
+
+    try:
+        until(lambda: behind() == 0, 10, "every sampled frame is encoded")
+    except TookTooLong:
+        return behind()
+    return 0
 
 
 def _uncovered(api: Api, name: str, before: Moment, after: Moment) -> int:
@@ -119,16 +141,16 @@ def _uncovered(api: Api, name: str, before: Moment, after: Moment) -> int:
 
     try:
         until(lambda: holes() == 0, 15, "memory holds the stalled seconds", every_s=0.5)
-    except RuntimeError:
+    except TookTooLong:
         return holes()
     return 0
 
 
 def uncovered_samples(spans: Sequence[tuple[int, int]], since_us: int, until_us: int) -> int:
-    """How many sampling steps of [since, until) lie farther than one step from every span."""
-    step = round(1e6 / SAMPLE_FPS)
-    moments = range(since_us, until_us, step)
-    return sum(not any(start - step <= moment <= end + step for start, end in spans) for moment in moments)
+    """How many moments of the sampling grid no span holds; the sample is the first frame of the camera from then on."""
+    frame = round(1e6 / CAMERA_FPS) + 1000
+    moments = samples_due(since_us, until_us)
+    return sum(not any(start - frame <= moment <= end for start, end in spans) for moment in moments)
 
 
 def _delays(seen: Sequence[Seen]) -> list[float]:

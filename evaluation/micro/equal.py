@@ -73,7 +73,7 @@ def run(full: bool, progress: Progress) -> list[Check]:
     note = (
         f"{steps} tokens of {prompts * seeds * len(MAKERS)} prompts; {undecided} ended where the baseline was undecided"
     )
-    return [Check("equal.tokens", failures, "failures", "<= 0", note=note)]
+    return [Check("equal.engine", failures, "failures", "<= 0", note=note)]
 
 
 def compare_checkpoint(folder: Path, prompts: int, seed: int) -> list[Compared]:

@@ -23,7 +23,7 @@ from perception.vision import decode_picture
 from perception.window import LocalWindow, WindowFrame
 from reasoning.config import ReasoningConfig
 from reasoning.local import LocalEngine, load_engine
-from reasoning.messages import AnswerDelta, AnswerDone, Ask, AskedStream
+from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, Ask, AskedStream
 from reasoning.prompt import Prompt
 from reasoning.stage import ReasoningStage
 from reasoning.standin import make_idefics3
@@ -61,12 +61,12 @@ def _measure(engine: LocalEngine, bare: BareModel, scene: Scene, rounds: int, pr
     visual = bare.encode(pictures)
     stage = _stage(engine, scene)
     ids = engine.prompt_ids(shown, [engine.vision.encode([one])[0] for one in pictures])
-    ask_s(stage)
+    ask_s(stage, len(ids))
     bare.first_token_s(ids, visual)
     ours, ready, pixels = [], [], []
     for n in range(rounds):
         progress(f"round {n + 1} of {rounds}, {len(ids)} tokens")
-        ours.append(ask_s(stage))
+        ours.append(ask_s(stage, len(ids)))
         ready.append(bare.first_token_s(ids, visual))
         pixels.append(bare.first_token_s(ids, None, pictures))
     fast, bare_s, pixels_s = median(ours), median(ready), median(pixels)
@@ -101,7 +101,7 @@ class _StageWithMemory:
         self._evidence = evidence
 
     def first_delta(self, ask: Ask) -> None:
-        """Step until the first text."""
+        """Step until the first text. Raises RuntimeError where the question ends without one."""
         self._stage.submit(ask)
         while True:
             for output in self._stage.step():
@@ -109,11 +109,17 @@ class _StageWithMemory:
                     self._stage.submit(self._context(output))
                 elif isinstance(output, AnswerDelta):
                     return
+                elif isinstance(output, AnswerDone | AnswerFailed):
+                    raise RuntimeError(f"the question ended before its first token: {output}")
 
-    def finish(self) -> None:
-        """Step until the answer is complete."""
-        while not any(isinstance(output, AnswerDone) for output in self._stage.step()):
-            pass
+    def finish(self) -> AnswerDone:
+        """Step until the answer is complete. Raises RuntimeError where it fails."""
+        while True:
+            for output in self._stage.step():
+                if isinstance(output, AnswerDone):
+                    return output
+                if isinstance(output, AnswerFailed):
+                    raise RuntimeError(f"the question failed: {output.fault.code}")
 
     def _context(self, recall: Recall) -> Context:
         coverage = [StreamCoverage(_STREAM.stream, Coverage("full", 0, 600_000_000, [], 1_000_000))]
@@ -131,11 +137,13 @@ def _now_us() -> int:
     return time.monotonic_ns() // 1000
 
 
-def ask_s(stage: _StageWithMemory) -> float:
-    """Seconds from the question to its first delta."""
+def ask_s(stage: _StageWithMemory, tokens: int) -> float:
+    """Seconds from the question to its first delta. Raises RuntimeError unless its prompt has just so many tokens."""
     began = time.perf_counter()
     now_us = _now_us()
     stage.first_delta(Ask(f"q_{now_us}", [_STREAM], _QUESTION, None, None, 2, now_us + 600_000_000, now_us, 0.0, 0, []))
     taken = time.perf_counter() - began
-    stage.finish()
+    done = stage.finish()
+    if done.input_tokens != tokens:
+        raise RuntimeError(f"ours read {done.input_tokens} tokens, the baseline {tokens}: not the same prompt")
     return taken

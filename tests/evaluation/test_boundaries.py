@@ -7,7 +7,6 @@ import pytest
 
 from evaluation.boundaries import event_boundaries, luma_psnr, match, offset_us, pictures_at, reference
 from evaluation.clips import moving_picture, moving_video
-from evaluation.stall import uncovered_samples
 
 S = 1_000_000
 
@@ -37,9 +36,3 @@ def test_the_offset_between_the_clocks_is_found_from_the_pictures(tmp_path: Path
     stored = [(one + 7_654_321, pictures[one]) for one in pts]
     assert offset_us(known, stored) == 7_654_321
     assert known.nearest(pts[1] + 3000) == pts[1]
-
-
-def test_samples_that_no_event_spans() -> None:
-    assert uncovered_samples([(0, 10 * S)], 0, 10 * S) == 0
-    assert uncovered_samples([(0, 4 * S), (6 * S, 10 * S)], 0, 10 * S) == 1
-    assert uncovered_samples([], 0, 4 * S) == 8

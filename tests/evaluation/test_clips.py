@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.clips import decoded, looped_video, moving_picture, moving_video, still_video, units
-from evaluation.joined import FPS, SIZE, join, scene_scores
+from evaluation.joined import FPS, SIZE, choose, join, scene_scores
 
 
 def test_a_moving_video_moves(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_joined_clips_cut_where_they_say(tmp_path: Path) -> None:
     clips.mkdir()
     for seed in (0, 3):
         moving_video(clips / f"clip{seed}.mp4", 2.5, fps=10, size=(320, 180), seed=seed)
-    shots = join(clips, tmp_path / "joined.mp4", 4)
+    shots = join(choose(clips, 4), tmp_path / "joined.mp4")
     assert [shot.name for shot in shots] == ["clip0/0", "clip3/0", "clip0/1", "clip3/1"]
     frames = list(decoded(tmp_path / "joined.mp4"))
     assert (frames[0][1].width, frames[0][1].height) == SIZE
@@ -57,4 +57,4 @@ def test_joined_clips_cut_where_they_say(tmp_path: Path) -> None:
 def test_one_clip_is_too_few(tmp_path: Path) -> None:
     moving_video(tmp_path / "alone.mp4", 2.5, fps=10, size=(160, 96))
     with pytest.raises(ValueError, match="two clips"):
-        join(tmp_path, tmp_path / "out.mp4", 4)
+        choose(tmp_path, 4)

@@ -70,17 +70,18 @@ def run(full: bool, progress: Progress) -> list[Check]:
             progress(f"{name} answers {2 * questions} questions")
             outcomes += _compare(make(Path(made) / "model"), questions)
     note = f"{len(outcomes)} answers of up to {_TOKENS} tokens, half about now and half about the past"
-    return [Check("equal.server", outcomes.count(False), "failures", "<= 0", note=note)]
+    return [Check("equal.tokens", outcomes.count(False), "failures", "<= 0", note=note)]
 
 
 def _compare(folder: Path, questions: int) -> list[bool]:
     dice = random.Random(11)
-    single = {f"OMNILIVE_{stage}__DTYPE": "float32" for stage in ("PERCEPTION", "REASONING")}
+    placed = {"DTYPE": "float32", "DEVICE": "cpu"}
+    alike = {f"OMNILIVE_{stage}__{name}": to for stage in ("PERCEPTION", "REASONING") for name, to in placed.items()}
     config = ModelConfig(str(folder), device="cpu", dtype="float32")
     bare = Bare(
         load_engine(config, _CACHE_BYTES), BareModel(folder, torch.float32), AutoTokenizer.from_pretrained(folder)
     )
-    with ServerProcess(["--model", str(folder)], environment=single) as server, Api(server.url) as api:
+    with ServerProcess(["--model", str(folder)], environment=alike) as server, Api(server.url) as api:
         pictures = [random_jpeg(dice) for _ in range(_PICTURES)]
         api.add(NAME, {"push": True, "pace": "fast", "start": START})
         with api.live(NAME) as live:
