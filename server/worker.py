@@ -4,6 +4,7 @@ import importlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, cast
 
@@ -46,6 +47,7 @@ def _serve(stage: StageName, inherited: Inherited, control: Channel, build: Buil
     start = _await_start(control)
     redactor.add(start.secrets)
     set_up("json" if start.log_json else "text", start.log_level)
+    threading.excepthook = log_lost_thread
     config = msgspec.msgpack.decode(start.config, type=CONFIGS[stage])
     try:
         loop = build(stage, config, inherited, control)
@@ -68,6 +70,13 @@ def _await_start(control: Channel) -> Start:
             if isinstance(message, Start):
                 return message
     raise ChannelClosed("no start message came")
+
+
+def log_lost_thread(lost: threading.ExceptHookArgs) -> None:
+    """Say that a thread ended by an error; not its text, which may hold a camera's address with its password."""
+    if lost.exc_type is not SystemExit:
+        name = lost.thread.name if lost.thread is not None else "?"
+        log.error("the thread %s ends by an error (%s)", name, lost.exc_type.__name__)
 
 
 def leave(status: int) -> NoReturn:

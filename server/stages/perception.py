@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from perception.build import build_stage, load_vision
@@ -16,7 +16,6 @@ from perception.messages import (
     OpenStream,
     Packet,
     Percept,
-    PushSource,
     RtspSource,
     SessionEnded,
     SessionStarted,
@@ -26,6 +25,7 @@ from perception.messages import (
     WipeWindow,
 )
 from perception.sources.base import Media
+from perception.sources.guard import run_guarded
 from perception.sources.open import open_reader
 from perception.stage import PerceptionStage
 from server.ipc.channel import Channel
@@ -53,7 +53,7 @@ class SourceInbox:
         self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._records: deque[Media] = deque()
         self._room = threading.Condition()
-        self._full: dict[str, bool] = {}
+        self._full: set[str] = set()
         self._ahead: dict[str, int] = {}
 
     def put(self, record: Media) -> None:
@@ -66,7 +66,7 @@ class SourceInbox:
     def wait_for_room(self, stream: str, stop: threading.Event) -> None:
         """See `Inbox.wait_for_room`."""
         with self._room:
-            while not stop.is_set() and (self._full.get(stream, False) or self._ahead.get(stream, 0) > _AHEAD):
+            while not stop.is_set() and (stream in self._full or self._ahead.get(stream, 0) > _AHEAD):
                 self._room.wait(0.2)
 
     def fileno(self) -> int:
@@ -82,12 +82,13 @@ class SourceInbox:
         with self._room:
             records, self._records = self._records, deque()
             self._ahead.clear()
+            self._room.notify_all()
         yield from records
 
     def set_full(self, full: dict[str, bool]) -> None:
-        """Which streams' files have to wait."""
+        """Which of these streams' files have to wait from now on, and which no more."""
         with self._room:
-            self._full = full
+            self._full = {stream for stream in self._full | full.keys() if full.get(stream, True)}
             self._room.notify_all()
 
 
@@ -98,12 +99,15 @@ _AHEAD = 32
 class SourcedStage:
     """The perception stage with its sources: opening a stream starts its thread, closing it stops that."""
 
-    def __init__(self, stage: PerceptionStage, inbox: SourceInbox, window: SlabWriter) -> None:
+    def __init__(
+        self, stage: PerceptionStage, inbox: SourceInbox, window: SlabWriter, tell: Callable[[Throttle], bool]
+    ) -> None:
+        """tell: says whether a sender has to wait, before all that waits for room; False: it could not be said."""
         self._stage = stage
         self._inbox = inbox
         self._window = window
-        self._throttled: dict[str, bool] = {}
-        self._throttles: list[Throttle] = []
+        self._tell = tell
+        self._full: dict[str, bool] = {}
         self._stops: dict[str, threading.Event] = {}
         self.live: set[str] = set()
 
@@ -111,31 +115,26 @@ class SourcedStage:
         """See the stage; a record of a source that was stopped meanwhile is dropped there."""
         if isinstance(message, OpenStream | CloseStream):
             self._stop(message.stream)
-            if self._throttled.pop(message.stream, False):
-                self._throttles.append(Throttle(message.stream, full=False))
         if isinstance(message, WipeWindow):
             # The stage wipes the streams that are open; what a predecessor of this process saw of others goes here.
             self._window.wipe_stream(message.stream, message.since_us, message.until_us)
         self._stage.submit(message)
         if isinstance(message, OpenStream):
             self._start(message)
+        elif isinstance(message, Packet):
+            # While there is no room for what comes of it no step is taken, and the packets go on coming.
+            self._look(message.stream)
 
     def step(self) -> list[Any]:
         """See the stage."""
         outputs: list[Any] = self._stage.step()
-        self._inbox.set_full({stream: not self._stage.room(stream) for stream in self._stops})
-        for stream, was_full in self._throttled.items():
-            full = not self._stage.room(stream)
-            if full != was_full:
-                self._throttled[stream] = full
-                self._throttles.append(Throttle(stream, full))
-        outputs += self._throttles
-        self._throttles.clear()
+        for stream in self._full:
+            self._look(stream)
         return outputs
 
     def has_work(self) -> bool:
         """See the stage."""
-        return self._stage.has_work() or bool(self._throttles)
+        return self._stage.has_work()
 
     def close(self) -> list[Any]:
         """See the stage."""
@@ -147,25 +146,41 @@ class SourcedStage:
             self._stop(stream)
 
     def _start(self, opened: OpenStream) -> None:
-        source = opened.source
+        stream, source = opened.stream, opened.source
         pace = getattr(source, "pace", "real")
         if isinstance(source, RtspSource) or pace == "real":
-            self.live.add(opened.stream)
-        elif isinstance(source, PushSource):
-            self._throttled[opened.stream] = False
+            self.live.add(stream)
         reader = open_reader(opened)
+        if reader is not None or pace == "fast":
+            self._full[stream] = False
         if reader is None:
             return
-        stop = self._stops[opened.stream] = threading.Event()
+        stop = self._stops[stream] = threading.Event()
         threading.Thread(
-            target=reader.run, args=(_Gate(self._inbox, stop), stop), name=f"source {opened.stream}", daemon=True
+            target=run_guarded, args=(reader, _Gate(self._inbox, stop), stop), name=f"source {stream}", daemon=True
         ).start()
 
     def _stop(self, stream: str) -> None:
         self.live.discard(stream)
+        if self._full.get(stream, False):
+            self._hold(stream, False)
+        self._full.pop(stream, None)
         stop = self._stops.pop(stream, None)
         if stop is not None:
             stop.set()
+
+    def _look(self, stream: str) -> None:
+        """Have who sends a stream that can wait do so while it has no room."""
+        full = not self._stage.room(stream)
+        if self._full.get(stream, full) != full:
+            self._hold(stream, full)
+
+    def _hold(self, stream: str, full: bool) -> None:
+        if stream in self._stops:
+            self._inbox.set_full({stream: full})
+        elif not self._tell(Throttle(stream, full)):
+            return
+        self._full[stream] = full
 
 
 class _Gate:
@@ -217,7 +232,7 @@ def build_loop(config: PerceptionConfig, inherited: Inherited, control: Channel)
     payload = (vision.max_bytes if vision is not None else 0) + _JPEG_ROOM
     window = SlabWriter(inherited.fd("slab"), config.window.lanes, config.window.frames, payload)
     inbox = SourceInbox()
-    stage = SourcedStage(build_stage(config, vision, window, monotonic_us), inbox, window)
+    stage = SourcedStage(build_stage(config, vision, window, monotonic_us), inbox, window, control.send)
     media = RingInlet(
         RingReader(inherited.ring("media"), 0),
         Packet | SessionStarted | SessionEnded | Barrier,
