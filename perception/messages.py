@@ -87,12 +87,23 @@ class WipeWindow(Message, frozen=True):
 # ---------------------------------------------------------------- server (media ring) and sources -> perception
 
 
+class VideoParameters(msgspec.Struct, frozen=True, array_like=True):
+    """What a container says of a video track; some decoders find it nowhere else."""
+
+    width: int
+    height: int
+    pixel_format: str | None
+    codec_tag: str
+    bits: int
+
+
 class Packet(Message, frozen=True):
     """One image, access unit or audio packet, as it came.
 
     `pts_us` is on the sender's clock, None where it carries none. `session` counts connections of the stream: a new one
     means a new clock, new decoders and a break in time. `extradata` comes with a session's first packet of a track
-    where the container keeps parameter sets apart.
+    where the container keeps parameter sets apart, `video` where there is a container. `dts_us`: when it is decoded, on
+    the same clock.
     """
 
     stream: str
@@ -107,6 +118,8 @@ class Packet(Message, frozen=True):
     rate: int = 0
     channels: int = 0
     extradata: bytes = b""
+    dts_us: int | None = None
+    video: VideoParameters | None = None
 
 
 class SessionStarted(Message, frozen=True):

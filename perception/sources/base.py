@@ -21,5 +21,17 @@ class Inbox(Protocol):
 class Reader(Protocol):
     """A source that is pulled."""
 
+    @property
+    def stream(self) -> str:
+        """The stream it reads for."""
+
+    @property
+    def session(self) -> int:
+        """The number of the session under way."""
+
+    @property
+    def endless(self) -> bool:
+        """Whether it is started again after a failure."""
+
     def run(self, inbox: Inbox, stop: threading.Event) -> None:
         """Read until the end or until `stop` is set, which may take some seconds. A bad source never raises."""

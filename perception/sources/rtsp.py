@@ -4,19 +4,21 @@ import logging
 import random
 import threading
 import time
-from typing import Final
+from typing import Any, Final
 
 import av
 from av.container import InputContainer
 
 from perception.messages import Fault, OpenStream, SessionEnded, SessionStarted
 from perception.sources.base import Inbox
-from perception.sources.demux import packets
+from perception.sources.demux import READ_ERRORS, no_picture, packets, tracks
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT_S: Final = (5.0, 5.0)
-"""To open, and between two packets."""
+_TIMEOUT_S: Final = (5.0, 4.0)
+"""To open, and between two packets; FFmpeg waits the second one twice."""
+_PICTURE_S: Final = 8.0
+"""How long a camera may send sound without a picture."""
 _BACKOFF_S: Final = 1.0
 _BACKOFF_MOST_S: Final = 60.0
 _OPTIONS: Final = {
@@ -29,66 +31,81 @@ _OPTIONS: Final = {
     "probesize": "32",
     "fpsprobesize": "0",
 }
+_TIMEOUT: Final = Fault("camera_timeout", "the camera does not answer in time; it is tried again")
+_CLOSED: Final = Fault("camera_closed", "the camera closed the connection; it is tried again")
 
 
 class RtspReader:
     """Connects, reads, and connects again for ever."""
 
+    endless: Final = True
+
     def __init__(self, opened: OpenStream, url: str) -> None:
-        self._stream, self._url = opened.stream, url
-        self._session = 0
+        self.stream, self._url = opened.stream, url
+        self.session = 0
 
     def run(self, inbox: Inbox, stop: threading.Event) -> None:
         """See `Reader.run`."""
         backoff_s = _BACKOFF_S
         while not stop.is_set():
             began = time.monotonic()
-            fault, frames = self._connect_and_read(inbox, stop)
+            fault, pictures = self._connect_and_read(inbox, stop)
             if stop.is_set():
                 return
-            inbox.put(SessionEnded(self._stream, self._session, False, fault, time.monotonic_ns() // 1000))
-            log.warning("camera %s: %s; connecting again", self._stream, fault.code)
-            backoff_s = _BACKOFF_S if frames else min(_BACKOFF_MOST_S, backoff_s * 2)
+            inbox.put(SessionEnded(self.stream, self.session, False, fault, time.monotonic_ns() // 1000))
+            log.warning("camera %s: %s; connecting again", self.stream, fault.code)
+            backoff_s = _BACKOFF_S if pictures else min(_BACKOFF_MOST_S, backoff_s * 2)
             # Never sooner than a second after the last attempt, and not in step with other cameras.
             pause_s = max(1.0 - (time.monotonic() - began), backoff_s * random.uniform(0.5, 1.0))  # noqa: S311
             stop.wait(pause_s)
 
     def _connect_and_read(self, inbox: Inbox, stop: threading.Event) -> tuple[Fault, int]:
-        """One session: why it ended, and how many packets it gave."""
-        self._session += 1
+        """One session: why it ended, and how many packets of picture it gave."""
+        self.session += 1
+        began = time.monotonic()
         try:
-            container = av.open(self._url, options=dict(_OPTIONS), timeout=_TIMEOUT_S)
-        except (OSError, ValueError) as error:
-            return _fault(error, opening=True), 0
+            container = av.open(self._url, options=dict(_OPTIONS), timeout=_TIMEOUT_S, metadata_errors="replace")
+        except READ_ERRORS as error:
+            # What FFmpeg makes of an interrupted wait depends on where it was.
+            late = time.monotonic() - began >= 0.95 * _TIMEOUT_S[0]
+            return _TIMEOUT if late else _fault(error, opening=True), 0
         with container:
-            return self._read(container, inbox, stop)
+            chosen = tracks(container)
+            if not chosen:
+                return no_picture(container, "camera"), 0
+            return self._read(container, chosen, inbox, stop)
 
-    def _read(self, container: InputContainer, inbox: Inbox, stop: threading.Event) -> tuple[Fault, int]:
-        if not container.streams.video:
-            return Fault("source_invalid", "the camera sends no picture"), 0
+    def _read(
+        self, container: InputContainer, chosen: list[Any], inbox: Inbox, stop: threading.Event
+    ) -> tuple[Fault, int]:
         now_us, wall_us = time.monotonic_ns() // 1000, time.time_ns() // 1000
-        inbox.put(SessionStarted(self._stream, self._session, now_us, wall_us))
-        count = 0
+        inbox.put(SessionStarted(self.stream, self.session, now_us, wall_us))
+        pictures, seen_us = 0, now_us
         try:
             # FFmpeg counts RTP time from each track's first packet, and leaves that one without a stamp.
-            for packet in packets(container, self._stream, self._session, 0, first_us=0):
+            for _, packet in packets(container.demux(chosen), self.stream, self.session, 0, first_us=0):
                 if stop.is_set():
                     break
+                if packet.track == chosen[0].index:
+                    pictures, seen_us = pictures + 1, packet.arrival_us
+                elif packet.arrival_us - seen_us > _PICTURE_S * 1_000_000:
+                    return _TIMEOUT, pictures
                 inbox.put(packet)
-                count += 1
-        except (OSError, ValueError) as error:
-            return _fault(error, opening=False), count
-        return Fault("camera_closed", "the camera closed the connection; it is tried again"), count
+        except READ_ERRORS as error:
+            return _fault(error, opening=False), pictures
+        return _CLOSED, pictures
 
 
 def _fault(error: Exception, *, opening: bool) -> Fault:
     """What to tell of a failed connection: never FFmpeg's text, which holds the URL with its password."""
     if isinstance(error, av.error.ExitError | TimeoutError):
-        return Fault("camera_timeout", "the camera does not answer in time; it is tried again")
+        return _TIMEOUT
     if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
         return Fault("camera_refused", "the camera refuses the user or password; correct the stream's URL")
     if isinstance(error, av.error.HTTPClientError):
         return Fault("camera_refused", "the camera does not serve this address; correct the stream's URL")
+    if isinstance(error, av.error.HTTPError):
+        return Fault("camera_refused", "the camera says that it cannot serve now; it is tried again")
     if not opening or isinstance(error, av.error.EOFError | ConnectionResetError | BrokenPipeError):
-        return Fault("camera_closed", "the camera closed the connection; it is tried again")
+        return _CLOSED
     return Fault("camera_unreachable", "the camera cannot be reached; check its address and the network")
