@@ -152,7 +152,8 @@ class SoundDecoder:
                 "mono" if packet.channels == 1 else f"{packet.channels}c" if packet.channels > 2 else "stereo"
             )
         self._context = context
-        self._resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+        self._form: tuple[str, str, int] | None = None
+        """Sample format, layout and rate that the resampler takes."""
 
     def decode(self, packet: Packet) -> Iterator[Sound]:
         """Samples of this packet. Raises ValueError where it is broken."""
@@ -163,12 +164,19 @@ class SoundDecoder:
             for frame in self._context.decode(unit):
                 pts_us = None if frame.pts is None else int(frame.pts)
                 frame.pts = None
-                for resampled in self._resampler.resample(frame):
+                for resampled in self._resampler_of(frame).resample(frame):
                     samples = cast(Samples, resampled.to_ndarray().reshape(-1).astype(np.float32, copy=False))
                     yield Sound(samples, pts_us)
                     pts_us = None if pts_us is None else pts_us + samples.size * 1_000_000 // SAMPLE_RATE
         except av.error.FFmpegError as error:
             raise ValueError("a broken packet") from error
+
+    def _resampler_of(self, frame: av.AudioFrame) -> AudioResampler:
+        """A resampler takes one form of sound: another, in the middle of a stream, needs another one."""
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if form != self._form:
+            self._form, self._resampler = form, AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+        return self._resampler
 
 
 def _unit(packet: Packet) -> "av.Packet[Any]":

@@ -11,11 +11,9 @@ from perception.config import SampleConfig, SoundConfig
 from perception.cuts import CutDetector
 from perception.decode import (
     Picture,
-    PictureDecoder,
     Sound,
     SoundDecoder,
     Undecodable,
-    VideoDecoder,
     is_keyframe,
     is_picture,
     is_sound,
@@ -39,6 +37,7 @@ from perception.messages import (
 )
 from perception.sample import ChangeDetector, SampleClock, Signature, Signer
 from perception.sound import SpeechDetector, SpeechSpan
+from perception.tracks import Decoder, Seeing, Tracks
 
 FROZEN_US: Final = 10_000_000
 """The same picture to the last bit for so long: the camera has frozen."""
@@ -72,8 +71,13 @@ Item = Sample | Record
 
 @dataclass
 class _Session:
-    """One connection of a sender or camera. units: of video that came. undecodable: why a track of it is refused."""
+    """One connection of a sender or camera.
 
+    number: -1 before the first. units: of video that came. undecodable: why none of it can become a picture.
+    """
+
+    number: int
+    is_over: bool = False
     units: int = 0
     pictures: int = 0
     undecodable: Fault | None = None
@@ -124,18 +128,16 @@ class Lane:
         self._resumed = opened.resume_us > 0
         self._config, self._sound_config, self._transcribe = sample, sound, transcribe
         self.out = LaneState()
+        self._passing: Fault | None = None
         self._queue: deque[Input] = deque()
-        self._videos: dict[int, VideoDecoder | PictureDecoder] = {}
-        self._sounds: dict[int, SoundDecoder] = {}
-        self._refused: set[int] = set()
+        self._tracks = Tracks(sample.max_pixels, sound.enabled)
         self._signer, self._changes = Signer(), ChangeDetector(sample.change)
         self._cuts = CutDetector()
         self._speech: SpeechDetector | None = None
         self._evidence, self._pool = EvidenceMaker(sample.keyframe_px, sample.jpeg_quality), pool
         self._due = SampleClock(opened.sample_fps)
         self._cut_us: int | None = None
-        self._session = _Session()
-        self._session_open = False
+        self._session = _Session(-1)
         self._still_since_us: int | None = None
         self._skipping_to_keyframe = False
         self._wiped: list[tuple[int, int, int]] = []
@@ -188,7 +190,7 @@ class Lane:
         """Something went wrong with a message that no rule foresees. False: that has been told already."""
         told = self.out.fault is _STUMBLED
         self.out.counters.dropped += 1
-        self.out.fault = _STUMBLED
+        self.out.fault = self._passing = _STUMBLED
         # Whatever was taken for encoded may not have been.
         self._changes.reset()
         return not told
@@ -214,27 +216,28 @@ class Lane:
             case Barrier():
                 yield message
             case SessionStarted():
-                self._begin_session()
+                self._begin_session(message)
             case SessionEnded():
                 yield from self._end_session(message)
             case Packet():
                 yield from self._decode(message)
 
-    def _begin_session(self) -> None:
+    def _begin_session(self, first: SessionStarted | Packet) -> None:
         self._clock.begin_session()
-        self._videos.clear()
-        self._sounds.clear()
-        self._refused.clear()
-        self._session = _Session()
-        self._session_open = True
+        self._tracks.close()
+        self._session = _Session(first.session)
         self._skipping_to_keyframe = False
 
     def _end_session(self, message: SessionEnded) -> Iterator[Item]:
-        for decoder in self._videos.values():
+        if message.session < self._session.number:
+            # Of a sender that another one has replaced.
+            return
+        if message.session > self._session.number:
+            self._session = _Session(message.session)
+        for decoder in self._tracks.close():
             yield from self._flush(decoder, message.arrival_us)
         yield from self._spans(self._speech.flush() if self._speech is not None else [])
-        self._session_open = False
-        self._videos.clear()
+        self._session.is_over = True
         self._changes.reset()
         self.out.fault = self._why_ended(message)
         if message.final:
@@ -246,37 +249,56 @@ class Lane:
     def _why_ended(self, message: SessionEnded) -> Fault | None:
         """A session that gave video and not one picture did not just end."""
         session = self._session
-        if session.units == 0 or session.pictures > 0:
+        if session.pictures > 0:
             return message.fault
-        return session.undecodable or message.fault or _NO_PICTURE
+        return session.undecodable or message.fault or (_NO_PICTURE if session.units > 0 else None)
 
     def _decode(self, packet: Packet) -> Iterator[Item]:
-        if packet.track in self._refused:
+        if packet.session > self._session.number:
+            # Its `SessionStarted` was lost on the way.
+            self._begin_session(packet)
+        if packet.session < self._session.number or self._session.is_over:
+            self.out.counters.dropped += 1
             return
         try:
-            if packet.track in self._sounds or (packet.track not in self._videos and is_sound(packet.codec)):
-                yield from self._hear(packet)
-            else:
-                yield from self._see(packet)
+            if not self._tracks.is_known(packet):
+                yield from self._open_track(packet)
+            decoder = self._tracks.decoder(packet.track)
+            if isinstance(decoder, SoundDecoder):
+                yield from self._hear(decoder, packet)
+            elif decoder is not None:
+                yield from self._see(decoder, packet)
         except Undecodable as error:
-            self._refused.add(packet.track)
-            self.out.fault = error.fault
-            self._session.undecodable = self._session.undecodable or error.fault
+            self._refuse(packet, error.fault)
         except ValueError:
             self.out.counters.dropped += 1
 
+    def _open_track(self, packet: Packet) -> Iterator[Item]:
+        """Begin to decode a track, or go on with it as something else: what it was is shown to its end."""
+        before = self._tracks.decoder(packet.track)
+        if before is not None:
+            yield from self._flush(before, packet.arrival_us)
+        decoder = self._tracks.open(packet)
+        if decoder is not None and not isinstance(decoder, SoundDecoder):
+            self.out.codec = packet.codec
+
+    def _refuse(self, packet: Packet, fault: Fault) -> None:
+        """A track that cannot be decoded at all, or one image that is too large: then the next may be smaller."""
+        self.out.fault = fault
+        if is_picture(packet.codec):
+            self.out.counters.dropped += 1
+            self._passing = fault
+        if not is_sound(packet.codec):
+            self._session.undecodable = fault
+
     # ------------------------------------------------------------ pictures
 
-    def _see(self, packet: Packet) -> Iterator[Item]:
+    def _see(self, decoder: Seeing, packet: Packet) -> Iterator[Item]:
         self._session.units += 1
         if self._skipping_to_keyframe and not self._is_keyframe(packet):
             self.out.counters.dropped += 1
             return
         self._skipping_to_keyframe = False
-        decoder = self._videos.get(packet.track)
-        if decoder is None:
-            decoder = self._videos[packet.track] = self._open_video(packet)
-            self.out.codec = packet.codec
         yield from self._pictures(decoder.decode(packet), packet.arrival_us, packet.arrival_wall_us)
 
     def _is_keyframe(self, packet: Packet) -> bool:
@@ -284,13 +306,10 @@ class Lane:
             return True
         return self._pushed and is_keyframe(packet.codec, packet.data)
 
-    def _open_video(self, packet: Packet) -> VideoDecoder | PictureDecoder:
-        if is_picture(packet.codec):
-            return PictureDecoder(packet.codec, self._config.max_pixels)
-        return VideoDecoder(packet.codec, packet.extradata, self._config.max_pixels)
-
-    def _flush(self, decoder: VideoDecoder | PictureDecoder, arrival_us: int) -> Iterator[Item]:
-        """What a decoder still holds, as far as that can be decoded."""
+    def _flush(self, decoder: Decoder, arrival_us: int) -> Iterator[Item]:
+        """What a decoder of pictures still holds, as far as that can be decoded."""
+        if isinstance(decoder, SoundDecoder):
+            return
         try:
             yield from self._pictures(decoder.flush(), arrival_us, 0)
         except ValueError:
@@ -304,7 +323,8 @@ class Lane:
                 continue
             before_us = self._clock.last_us
             media_us = self._clock.media_us(picture.pts_us, arrival_wall_us)
-            yield from self._gap(before_us, media_us)
+            if self._session.pictures == 1:
+                yield from self._gap(before_us, media_us)
             if self._is_wiped(media_us, arrival_us):
                 continue
             self._note(picture, media_us, arrival_us)
@@ -312,8 +332,6 @@ class Lane:
 
     def _gap(self, before_us: int, media_us: int) -> Iterator[Gap]:
         """Where a session begins after another, the time between them is not covered."""
-        if self._session_open and self.out.state in ("live", "frozen"):
-            return
         known = self.out.last_media_us >= 0 or self._resumed
         if known and media_us - before_us > _GAP_LEAST_US and not self._file:
             reason = "offline" if self.out.last_media_us >= 0 else "restart"
@@ -325,7 +343,7 @@ class Lane:
         out.width, out.height = picture.frame.width, picture.frame.height
         if out.state not in ("live", "frozen"):
             out.state, out.fault = "live", None
-        elif out.fault is _STUMBLED:
+        elif out.fault is self._passing:
             out.fault = None
 
     def _consider(self, picture: Picture, media_us: int, arrival_us: int) -> Iterator[Item]:
@@ -359,12 +377,7 @@ class Lane:
 
     # ------------------------------------------------------------ sound
 
-    def _hear(self, packet: Packet) -> Iterator[Item]:
-        if not self._sound_config.enabled:
-            return
-        decoder = self._sounds.get(packet.track)
-        if decoder is None:
-            decoder = self._sounds[packet.track] = SoundDecoder(packet)
+    def _hear(self, decoder: SoundDecoder, packet: Packet) -> Iterator[Item]:
         if self._speech is None:
             self._speech = SpeechDetector(self._sound_config)
         for sound in decoder.decode(packet):

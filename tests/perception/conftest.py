@@ -77,10 +77,10 @@ class Bench:
         """The last one told."""
         return [one for one in outputs if isinstance(one, StreamStatus)][-1]
 
-    def push(self, picture: NDArray[np.uint8], at_us: int, codec: str = "png") -> None:
+    def push(self, picture: NDArray[np.uint8], at_us: int, codec: str = "png", session: int = 1) -> None:
         buffer = io.BytesIO()
         Pillow.fromarray(picture).save(buffer, codec)
-        self.stage.submit(Packet("t/cam", 1, 0, codec, buffer.getvalue(), at_us, at_us, at_us))
+        self.send(codec, buffer.getvalue(), at_us, session)
 
 
 @pytest.fixture

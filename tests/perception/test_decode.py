@@ -331,6 +331,21 @@ def test_compressed_sound_becomes_16_khz_mono(encoder: str, rate: int, channels:
     assert_stamps_follow(sounds, 25_000)
 
 
+def test_sound_that_changes_its_channels_or_rate_is_heard_on() -> None:
+    """As a television channel does between a film and the news: the packets say so, and nobody else."""
+    stereo, mono = spoken("aac", 48_000, 2), spoken("aac", 48_000, 1)
+    decoder = SoundDecoder(packet("aac", b"", 0))
+    sounds = [sound for one in [*map(adts, stereo), *map(adts, mono)] for sound in decoder.decode(one)]
+    assert joined(sounds).size == pytest.approx(2 * SAMPLE_RATE, rel=0.1)
+
+
+def adts(one: Packet) -> Packet:
+    """The packet with a header of its own (ISO/IEC 13818-7, 6.2): AAC-LC of 48 kHz."""
+    size = len(one.data) + 7
+    header = bytes([0xFF, 0xF1, 0x4C, one.channels << 6 | size >> 11, size >> 3 & 255, (size & 7) << 5 | 0x1F, 0xFC])
+    return packet("aac", header + one.data, one.pts_us)
+
+
 @pytest.mark.parametrize("codec", ["opus", "aac"])
 def test_a_broken_sound_packet_is_told_and_the_next_is_heard(codec: str) -> None:
     packets = spoken("aac" if codec == "aac" else "libopus", 48_000, 1, 0.2)

@@ -14,13 +14,17 @@ from perception.lane import QUEUE_PACKETS
 from perception.messages import (
     Barrier,
     CloseStream,
+    Fault,
     FileSource,
     OpenStream,
     Packet,
     Percept,
     PushSource,
+    RtspSource,
+    SessionEnded,
     SessionStarted,
     StreamClosed,
+    StreamEnded,
 )
 
 SECOND = 1_000_000
@@ -188,3 +192,100 @@ def test_a_barrier_is_answered_when_its_stream_is_closed_under_it(bench: Any, en
     assert [one for one in outputs if isinstance(one, Barrier)] == [Barrier("t/cam", 3)]
     if isinstance(end, CloseStream):
         assert outputs[-1] == StreamClosed("t/cam")
+
+
+# ---------------------------------------------------------------- tracks that change, sessions that overlap
+
+
+def test_bare_images_of_every_format_share_a_connection(bench: Any) -> None:
+    bench.open(PushSource("fast"))
+    bench.start()
+    for n, codec in enumerate(["jpeg", "png", "webp", "jpeg"]):
+        bench.send(codec, image(n, codec), n * SECOND)
+    outputs = bench.run()
+    assert [one.media_us for one in percepts(outputs)] == [0, SECOND, 2 * SECOND, 3 * SECOND]
+    assert bench.status(outputs).dropped == 0
+
+
+@pytest.mark.parametrize("first", ENCODERS)
+@pytest.mark.parametrize("second", ENCODERS)
+def test_a_track_that_is_announced_as_another_codec_goes_on(bench: Any, encoded: Any, first: str, second: str) -> None:
+    bench.open(PushSource("fast"))
+    bench.start()
+    pictures = [blocks(n) for n in range(3)]
+    for n, encoder in enumerate([first, second]):
+        for k, unit in enumerate(encoded(encoder, pictures)):
+            bench.send(ENCODERS[encoder], unit, (3 * n + k) * SECOND // 2)
+    status = bench.status(bench.run())
+    assert (status.received, status.dropped, status.codec) == (6, 0, ENCODERS[second])
+
+
+def test_what_an_encoder_held_back_is_shown_before_the_track_changes(bench: Any, encoded: Any) -> None:
+    units = encoded("libx264", [blocks(n) for n in range(6)], tune="psnr", bf="3")
+    bench.open(PushSource("fast"))
+    bench.start()
+    for n, unit in enumerate(units):
+        bench.send("h264", unit, pts_us=None, at_us=n)
+    bench.send("png", image(9), 9 * SECOND)
+    assert bench.status(bench.run()).received == 7
+
+
+def test_a_refused_track_goes_on_once_it_is_something_else(bench: Any) -> None:
+    bench.open(PushSource("fast"))
+    bench.start()
+    bench.send("nonsense", b"x")
+    bench.send("png", image(), SECOND)
+    status = bench.status(bench.run())
+    assert (status.state, status.received) == ("live", 1)
+
+
+def test_an_image_that_is_too_large_does_not_refuse_the_next(bench: Any) -> None:
+    buffer = io.BytesIO()
+    Pillow.new("1", (16384, 16384)).save(buffer, "PNG")
+    bench.open(PushSource("fast"))
+    bench.start()
+    bench.send("png", image())
+    bench.send("png", buffer.getvalue(), SECOND)
+    status = bench.status(bench.run())
+    assert (status.fault.code, status.dropped) == ("image_too_large", 1)
+    bench.send("png", image(), 2 * SECOND)
+    status = bench.status(bench.run())
+    assert (status.fault, status.received) == (None, 2)
+
+
+def test_the_end_of_a_replaced_sender_does_not_end_the_new_one(bench: Any, encoded: Any) -> None:
+    units = encoded("libx264", [blocks(n) for n in range(4)])
+    bench.open(PushSource("real"))
+    bench.start(1)
+    bench.send("h264", units[0], 0, session=1)
+    bench.start(2)
+    bench.send("h264", units[0], SECOND, session=2)
+    bench.end(1)
+    for n, unit in enumerate(units[1:]):
+        bench.send("h264", unit, SECOND + n, session=2)
+        bench.send("h264", unit, SECOND + n, session=1)
+    outputs = bench.run()
+    status = bench.status(outputs)
+    assert (status.state, status.received, status.dropped) == ("live", 5, 3)
+    assert not any(isinstance(one, StreamEnded) for one in outputs)
+
+
+def test_a_session_whose_beginning_was_lost_begins_with_its_first_packet(bench: Any) -> None:
+    bench.open(PushSource("real"))
+    bench.start(1)
+    bench.send("png", image(), 0)
+    bench.end(1)
+    bench.send("png", image(1), SECOND, session=1)
+    bench.send("png", image(1), 2 * SECOND, session=2)
+    outputs = bench.run()
+    assert [one.media_us for one in percepts(outputs)] == [0, 2 * SECOND]
+    assert bench.status(outputs).state == "live"
+
+
+def test_a_camera_that_cannot_be_reached_again_says_why(bench: Any) -> None:
+    bench.open(RtspSource("rtsp://127.0.0.1:1/x"))
+    for session, code in enumerate(["camera_unreachable", "camera_timeout", "camera_refused"]):
+        fault = Fault(code, "why")
+        bench.stage.submit(SessionEnded("t/cam", session, False, fault, 0))
+        status = bench.status(bench.run())
+        assert (status.state, status.fault) == ("offline", fault)

@@ -181,7 +181,7 @@ def test_a_second_session_of_a_live_sender_leaves_a_gap(bench: Any) -> None:
     bench.open(PushSource("real"))
     for session, at in ((1, 0), (2, 30 * SECOND)):
         bench.stage.submit(SessionStarted("t/cam", session, at, at))
-        bench.push(room(session), at)
+        bench.push(room(session), at, session=session)
         bench.stage.submit(SessionEnded("t/cam", session, False, None, at))
     gaps = [one for one in bench.run() if isinstance(one, Gap)]
     assert [(gap.start_us, gap.end_us, gap.reason) for gap in gaps] == [(0, 30 * SECOND, "offline")]
