@@ -113,7 +113,7 @@ class StreamLife:
         except RequestError as error:
             # A hung perception must not keep a stream alive: it reads the message when it goes on, or dies.
             logger.warning("perception did not close a stream (%s)", error.code, extra={"stream": entry.id})
-        entry.source_open = False
+        entry.opened.clear()
 
     async def _drop_caches(self, entry: StreamEntry) -> None:
         if not self.core.is_ready("reasoning"):
@@ -310,7 +310,7 @@ class StreamLife:
             entry.key, entry.source, entry.lane, declaration.start_wall_us, entry.end_us, self._fps(declaration)
         )
         if self.core.host.send("perception", message):
-            entry.source_open = True
+            entry.opened.set()
             entry.end_known = False
 
     def _fps(self, declaration: Declaration) -> float:

@@ -90,7 +90,6 @@ class StreamEntry:
     fault: Fault | None = None
     closing: bool = False
     memory_open: bool = False
-    source_open: bool = False
     end_known: bool = False
     end_us: int = 0
     newest_us: int = -1
@@ -101,6 +100,7 @@ class StreamEntry:
     memory: MemoryStatus | None = None
     sender: "Pusher | None" = None
     questions: int = 0
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     watchers: list[Watcher] = field(default_factory=list)
 
@@ -118,6 +118,11 @@ class StreamEntry:
     def is_push(self) -> bool:
         """Whether clients send its media."""
         return self.declaration.url is None
+
+    @property
+    def source_open(self) -> bool:
+        """Whether this life of perception was told to watch it."""
+        return self.opened.is_set()
 
     @property
     def on_file_time(self) -> bool:
@@ -163,7 +168,7 @@ class StreamEntry:
 
     def lost_perception(self) -> None:
         """Its counters begin anew."""
-        self.source_open = False
+        self.opened.clear()
         self.status = None
         self.forgotten_encoded = 0
 

@@ -36,6 +36,7 @@ _OPEN = re.compile(r"/(livez|readyz|assets/.*)?")
 _CHANGES = frozenset({"POST", "PUT", "PATCH"})
 _GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _QUIET = frozenset({"/livez", "/readyz", "/metrics"})
+_GOODBYE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ class _Reply:
         """The error instead of what was asked for, unless something was said already."""
         if self._status:
             if self._scope["type"] == "websocket" and self._status == 101:
-                await self._close()
+                await self._close(error)
             return
         self._status = error.status
         body = error_bytes(error)
@@ -219,9 +220,13 @@ class _Reply:
         except OSError:
             return
 
-    async def _close(self) -> None:
+    async def _close(self, error: RequestError) -> None:
+        """Say why, where anybody listens."""
+        said = json.dumps({"type": "error", "id": None, **error_object(error)})
         try:
-            await self._send({"type": "websocket.close", "code": 1011, "reason": "the server failed"})
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._send({"type": "websocket.send", "text": said})
+                await self._send({"type": "websocket.close", "code": 1011, "reason": "the server failed"})
         except (OSError, RuntimeError):
             return
 
@@ -246,7 +251,12 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 def error_bytes(error: RequestError) -> bytes:
     """The error object as JSON."""
-    return json.dumps({"error": error_body(error.fault).model_dump()}).encode()
+    return json.dumps(error_object(error)).encode()
+
+
+def error_object(error: RequestError) -> dict[str, Any]:
+    """OpenAI's error object."""
+    return {"error": error_body(error.fault).model_dump()}
 
 
 def config_host(host: str) -> str:

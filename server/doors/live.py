@@ -4,10 +4,12 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel, ValidationError
+from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
 from perception.messages import Percept
@@ -16,9 +18,9 @@ from server.doors.guard import PROTOCOL
 from server.doors.live_messages import AskMessage, CancelMessage, MediaMessage, SubscribeMessage, live_message
 from server.doors.media import MediaReader
 from server.doors.replies import CHECKED, allow, explain_invalid, hub_of, principal_of, stream_of
-from server.errors import RequestError, refusal
+from server.errors import RequestError, internal_error
 from server.hub import Hub
-from server.pushing import Pusher
+from server.pushing import Media, Pusher
 from server.streams import StreamEntry
 from server.times import wall_text
 from server.views import error_body, event_reply, stream_reply
@@ -29,7 +31,6 @@ router = APIRouter(dependencies=CHECKED)
 
 STATE_EVERY_S = 1.0
 GOING_AWAY, BAD_MESSAGES, OVERLOADED = 1001, 1008, 1013
-_GONE = (WebSocketDisconnect, RuntimeError, OSError)
 
 
 class Closed(Exception):
@@ -93,36 +94,54 @@ class Session:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
-            caller: str | None = None
             try:
-                if message.get("bytes") is not None:
-                    await self._take_media(message["bytes"])
-                else:
-                    content = self._parse(message.get("text") or "")
-                    caller = getattr(content, "id", None)
-                    await self._take(content)
-                self._bad = 0
+                content = self._understand(message)
             except _BadMessage as bad:
-                await self._complain(bad.error, bad.caller)
-            except RequestError as error:
-                await self._complain(error, caller)
+                await self._complain(bad)
+                continue
+            self._bad = 0
+            await self._obey(content)
 
-    async def _complain(self, error: RequestError, caller: str | None) -> None:
-        self._bad += 1
-        await self._send_error(caller, error)
-        if self._bad >= self._limits.bad_messages:
-            raise Closed(BAD_MESSAGES)
+    def _understand(self, message: Message) -> BaseModel | Media:
+        """What the client wants. Raises _BadMessage."""
+        data = message.get("bytes")
+        if data is None:
+            return self._parse(message.get("text") or "")
+        try:
+            return self._media.read(data)
+        except RequestError as error:
+            raise _BadMessage(error) from None
 
-    def _parse(self, text: str) -> Any:
-        if len(text) > self._limits.body_bytes:
-            raise RequestError("too_large", f"a text message has at most {self._limits.body_bytes} bytes")
+    def _parse(self, text: str) -> BaseModel:
+        limit = self._limits.body_bytes
+        if len(text) > limit:
+            raise _BadMessage(RequestError("too_large", f"a text message has at most {limit} bytes"))
         try:
             return live_message.validate_json(text)
         except ValidationError as error:
-            raise _BadMessage(text, _explain(error)) from None
+            raise _BadMessage(_explain(error), _id_in(text)) from None
 
-    async def _take(self, message: BaseModel) -> None:
+    async def _complain(self, bad: "_BadMessage") -> None:
+        """Only what is no message counts: a question that is refused now may be asked again."""
+        self._bad += 1
+        await self._send_error(bad.caller, bad.error)
+        if self._bad >= self._limits.bad_messages:
+            raise Closed(BAD_MESSAGES)
+
+    async def _obey(self, content: BaseModel | Media) -> None:
+        try:
+            await self._take(content)
+        except RequestError as error:
+            await self._send_error(getattr(content, "id", None), error)
+        except Exception:
+            # An error of ours ends this message alone, and the client hears of it.
+            logger.exception("a live message failed")
+            await self._send_error(getattr(content, "id", None), internal_error())
+
+    async def _take(self, message: BaseModel | Media) -> None:
         match message:
+            case Media():
+                await self._sender().push(message)
             case AskMessage():
                 await self._ask(message)
             case CancelMessage():
@@ -132,10 +151,6 @@ class Session:
             case MediaMessage():
                 self._sender()
                 self._media.declare(message)
-
-    async def _take_media(self, data: bytes) -> None:
-        sender = self._sender()
-        await sender.push(self._media.read(data))
 
     def _sender(self) -> Pusher:
         if self._pusher is None:
@@ -152,7 +167,7 @@ class Session:
         run = self._hub.questions.admit(principal_of(self._socket).tenant, [self._entry], message)
         self._runs[message.id] = run
         # Behind all media that came before it on this connection, and before all that comes after.
-        barrier = await self._pusher.barrier() if self._pusher is not None else None
+        barrier = self._pusher.barrier() if self._pusher is not None else None
         task = asyncio.create_task(self._answer(message.id, run, barrier))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
@@ -169,8 +184,12 @@ class Session:
                 self._runs.pop(name, None)
                 await self._send_end(name, item)
                 return
-        except _GONE:
+        except WebSocketDisconnect:
             return
+        except Exception:
+            logger.exception("an answer could not be told")
+            with suppress(WebSocketDisconnect):
+                await self._send_error(name, internal_error())
         finally:
             begin.cancel()
             run.leave()
@@ -184,6 +203,9 @@ class Session:
                 self._hub.questions.begin(run)
         except RequestError as error:
             self._hub.questions.refuse(run, error)
+        except Exception:
+            logger.exception("a question could not begin")
+            self._hub.questions.refuse(run, internal_error())
 
     async def _send_end(self, name: str, item: Done | Failed) -> None:
         if isinstance(item, Done):
@@ -246,15 +268,19 @@ class Session:
 
     async def _send(self, message: dict[str, Any], attached: bytes | None = None) -> None:
         """One message, with what belongs right behind it. A client that takes nothing for long ends the session."""
+        text = json.dumps(message)
         async with self._sending:
             try:
                 async with asyncio.timeout(self._limits.send_timeout_s):
-                    await self._socket.send_text(json.dumps(message))
+                    await self._socket.send_text(text)
                     if attached is not None:
                         await self._socket.send_bytes(attached)
             except TimeoutError:
                 self._hub.sessions.close(self, OVERLOADED)
                 raise WebSocketDisconnect(OVERLOADED) from None
+            except (RuntimeError, OSError):
+                # The framework's way to say that the connection is closed; an error of ours is none of these here.
+                raise WebSocketDisconnect from None
 
     async def _close(self, code: int | None) -> None:
         """Say goodbye where anybody listens; the kernel drops a peer that takes nothing."""
@@ -263,17 +289,17 @@ class Session:
         try:
             async with asyncio.timeout(1.0):
                 await self._socket.close(code)
-        except (TimeoutError, *_GONE):
+        except (WebSocketDisconnect, RuntimeError, OSError):
             return
 
 
-class _BadMessage(RequestError):
-    """A text message that is none of ours; `caller` is the id in it if there is one."""
+class _BadMessage(Exception):
+    """A message that is none of ours; `caller` is the id in it if there is one."""
 
-    def __init__(self, text: str, error: RequestError) -> None:
-        super().__init__(error.code, error.message, error.param)
-        self.error = refusal(error.fault)
-        self.caller = _id_in(text)
+    def __init__(self, error: RequestError, caller: str | None = None) -> None:
+        super().__init__(error.code)
+        self.error = error
+        self.caller = caller
 
 
 def _id_in(text: str) -> str | None:
@@ -297,14 +323,13 @@ def _explain(error: ValidationError) -> RequestError:
 
 
 def _close_code(done: set[asyncio.Future[Any]]) -> int | None:
-    """Which code a finished session closes with; None where the client is gone already."""
+    """Which code a finished session closes with; None where the client is gone already. Raises an error of ours."""
     for task in done:
         error = task.exception()
         if isinstance(error, Closed):
             return error.code
-        if error is not None and not isinstance(error, _GONE):
-            logger.error("a live session failed", exc_info=error)
-            return 1011
+        if error is not None and not isinstance(error, WebSocketDisconnect):
+            raise error
         if error is None and isinstance(task.result(), int):
             return int(task.result())
     return None
