@@ -61,6 +61,8 @@ class Live:
             self._socket = connect(
                 f"ws{base.removeprefix('http')}{resource('streams', stream, 'live')}",
                 additional_headers=headers, max_size=_LARGEST, proxy=None, open_timeout=10,
+                # A server that reads no further for now cannot answer pings; it sends its own.
+                ping_interval=None,
             )  # fmt: skip
         except InvalidStatus as refused:
             raise _refusal(refused) from refused

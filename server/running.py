@@ -9,8 +9,8 @@ from collections.abc import Generator
 import uvicorn
 
 from server.doors.app import create_app
-from server.doors.protocol_http import HeaderTimeout
-from server.doors.protocol_ws import DrainingWebSocket
+from server.doors.protocol_http import BoundedHttp
+from server.doors.protocol_ws import PING_EVERY_S, PONG_WITHIN_S, DrainingWebSocket
 from server.errors import START_CODES, ServerFailed, StartError
 from server.hub import Hub
 from server.ipc.supervisor import StageHost, StageStartFailed
@@ -121,15 +121,15 @@ class Running:
 
     def _doors(self) -> uvicorn.Server:
         limits = self._ground.config.limits
-        HeaderTimeout.patience_s = limits.body_timeout_s
+        BoundedHttp.patience_s = limits.body_timeout_s
         config = uvicorn.Config(
             create_app(self._hub, self._ground.key),
-            http=HeaderTimeout,
+            http=BoundedHttp,
             ws=DrainingWebSocket,
             ws_max_size=limits.message_bytes,
             ws_per_message_deflate=False,
-            ws_ping_interval=10,
-            ws_ping_timeout=10,
+            ws_ping_interval=PING_EVERY_S,
+            ws_ping_timeout=PONG_WITHIN_S,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=1,
             lifespan="off",

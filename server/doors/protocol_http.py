@@ -1,35 +1,128 @@
-"""HTTP/1.1 of uvicorn with a limit on the time that a connection may take to say what it wants."""
+"""HTTP/1.1 of uvicorn with limits on the time and the bytes that a client may take to say what it wants."""
 
 import asyncio
-from typing import Any, ClassVar
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from server.doors.refusals import DRAIN_S, refusal_response
 
-class HeaderTimeout(HttpToolsProtocol):
-    """Closes a connection whose first request's headers do not come in time."""
+HEAD_BYTES: Final = 64 * 1024
+"""Of a request's address, headers and trailers, and of what the parser has not made sense of yet."""
+
+
+class _HeadTooLarge(Exception):
+    """Ends the parser's work on a request; the parser tells it as an error of its own."""
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Bounds what comes before a request is there: nobody has authorised that yet.
+
+    A connection is closed whose client has begun a request, the first by connecting, and does not end its headers.
+    """
 
     patience_s: ClassVar[float] = 10.0
     _waiting: asyncio.TimerHandle | None = None
+    _head = 0
+    _unread = 0
+    _parsed = False
+    _refused = False
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock."""
         super().connection_made(transport)
-        self._waiting = self.loop.call_later(self.patience_s, self._give_up)
+        self._wait(self.patience_s)
 
-    def on_headers_complete(self) -> None:
-        """The request is there."""
-        self._stop_waiting()
-        super().on_headers_complete()
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client; after a refusal nobody reads them."""
+        if self._refused:
+            return
+        self._parsed = False
+        super().data_received(data)
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return
+        self._unread = 0 if self._parsed else self._unread + len(data)
+        if not self._refused and self._head + self._unread > HEAD_BYTES:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif self._is_idle() and self._waiting is None:
+            self._wait(self.patience_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing to wait for."""
         self._stop_waiting()
         super().connection_lost(exc)
 
+    # ------------------------------------------------------------ told by the parser
+
+    def on_message_begin(self) -> None:
+        """A request."""
+        self._parsed, self._head = True, 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the address."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A whole header, or a trailer."""
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The request is there."""
+        self._parsed = True
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body: bounded by the guard, and thrown away after the response."""
+        self._parsed = True
+        super().on_body(body)
+
+    def _count(self, count: int) -> None:
+        self._parsed = True
+        self._head += count
+        if self._head > HEAD_BYTES:
+            raise _HeadTooLarge
+
+    # ------------------------------------------------------------ the end
+
+    def send_400_response(self, msg: str) -> None:
+        """The parser makes no sense of what came, or it was too much."""
+        too_large = self._head > HEAD_BYTES
+        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Say why, end our half of the connection, and wait for the client to end its own."""
+        self._refused = True
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started or not cycle.more_body:
+                # A whole request came before this one: its answer goes out, and nothing behind it.
+                cycle.keep_alive = False
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.write(refusal_response(status))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self._stop_waiting()
+        self._wait(DRAIN_S)
+
+    def _is_idle(self) -> bool:
+        """Whether nothing is being answered, and no clock for the next request runs."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and self.timeout_keep_alive_task is None
+
+    def _wait(self, seconds: float) -> None:
+        self._waiting = self.loop.call_later(seconds, self._give_up)
+
     def _give_up(self) -> None:
         self._waiting = None
-        if self.transport is not None and not self.transport.is_closing():
+        if not self.transport.is_closing():
             self.transport.close()
 
     def _stop_waiting(self) -> None:

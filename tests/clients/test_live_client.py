@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from websockets.http11 import Request, Response
+from websockets.sync.client import connect
 from websockets.sync.server import Server, ServerConnection, serve
 
+from clients import live as live_module
 from clients.api import ApiError
 from clients.live import Live
 
@@ -158,3 +160,15 @@ def test_no_server_is_said_plainly() -> None:
     with pytest.raises(ApiError) as refused:
         Live(url, "cam")
     assert refused.value.code == "unreachable"
+
+
+def test_a_server_that_does_not_read_for_long_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def connecting(url: str, **options: Any) -> Any:
+        given.update(options)
+        return connect(url, **options)
+
+    monkeypatch.setattr(live_module, "connect", connecting)
+    with serving(answering) as url, Live(url, "cam"):
+        assert given["ping_interval"] is None
