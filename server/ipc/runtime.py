@@ -24,6 +24,8 @@ _PR_SET_PDEATHSIG: Final = 1
 _HEARTBEAT_S: Final = 0.5
 _IDLE_S: Final = 0.5
 _BLOCKED_S: Final = 0.005
+_CLOSE_S: Final = 30.0
+"""How long a stage may take to close; nothing is heard of it meanwhile."""
 _OOM_SCORE: Final = 500
 
 
@@ -115,10 +117,12 @@ class StageLoop:
         self._stage = stage
         self._deliberate = stage if isinstance(stage, Deliberate) else None
         self._control = control
-        self._inlets = list(inlets)
         self._outlets = list(outlets)
         self._on_drain = on_drain
         self._selector = selectors.DefaultSelector()
+        self._selector.register(control, selectors.EVENT_READ)
+        for inlet in inlets:
+            self._selector.register(inlet, selectors.EVENT_READ, inlet)
         self._turns = 0
         self._beat_at = 0.0
         self._draining = False
@@ -126,9 +130,6 @@ class StageLoop:
 
     def run(self) -> None:
         """Say ready, then loop. Returns when drained; raises ChannelClosed when the parent is gone."""
-        self._selector.register(self._control, selectors.EVENT_READ, self._control.receive)
-        for inlet in self._inlets:
-            self._selector.register(inlet, selectors.EVENT_READ, inlet.drain)
         signal.signal(signal.SIGTERM, self._on_sigterm)
         self._control.discard_spills()
         if self._stage.has_work():
@@ -142,17 +143,19 @@ class StageLoop:
     def turn(self, patience_s: float) -> bool:
         """Take what came, do one piece of work, send what came of it. False: there was nothing to do."""
         events = self._selector.select(patience_s)
-        for key, _ in events:
-            receive: Callable[[], Iterable[Any]] = key.data
-            for message in receive():
-                self._take(message)
+        records = [record for key, _ in events if key.data is not None for record in key.data.drain()]
+        # A record may rest on a message that was sent before it, as a stream's media on what opens the stream. What the
+        # selector found first says nothing about that: such messages are there now, and go first.
+        messages = self._control.receive()
+        for message in (*messages, *records):
+            self._take(message)
         works = self._stage.has_work()
         if works and not self._blocked():
             self._announce()
             self._send_all(self._stage.step())
         self._flush()
         self._beat()
-        return works or bool(events)
+        return works or bool(events or messages)
 
     def _patience(self) -> float:
         if self._stage.has_work() and not self._blocked():
@@ -204,7 +207,9 @@ class StageLoop:
         self._on_drain()
         while self.turn(_BLOCKED_S if self._blocked() else 0.0):
             pass
+        self._control.send(LongStep(_CLOSE_S))
         self._send_all(self._stage.close())
         while self._waiting():
             self._flush()
+            self._beat()
             time.sleep(_BLOCKED_S)
