@@ -43,7 +43,7 @@ from perception.messages import Barrier, Fault, Gap, Percept, Speech, StreamEnde
 
 log = logging.getLogger(__name__)
 
-_RECORDS: Final = (Percept, Unchanged, Speech, Gap, StreamEnded)
+_RECORDS: Final = (Percept, Unchanged, Speech, Gap, StreamEnded, Barrier)
 _BATCH: Final = 64
 _LOAD_VECTORS: Final = 2048
 _WAIT_S: Final = 0.005
@@ -101,6 +101,10 @@ class MemoryStage:
         """Take a message."""
         self._inbox.append(message)
 
+    def room(self) -> int:
+        """How many percept records more it should be given now, whatever else it has to do."""
+        return max(0, _BATCH - sum(isinstance(message, _RECORDS) for message in self._inbox))
+
     def has_work(self) -> bool:
         """Whether `step` has something to do. Without `notify` also while the writer thread is at work."""
         if self._inbox or self._outputs or self._writer.finished:
@@ -111,7 +115,7 @@ class MemoryStage:
         return any(not one.index.ready or self._keeper.due(one, now_us) for one in self._streams.values())
 
     def step(self) -> list[MemoryOutput]:
-        """Say what was committed, take some messages, else load some of an index."""
+        """Say what was committed, take some messages; load some of an index that is waited for, or when all is done."""
         self._writer.collect()
         for _ in range(min(_BATCH, len(self._inbox))):
             message = self._inbox.popleft()
@@ -120,7 +124,8 @@ class MemoryStage:
                 break
         self._answer_waiting()
         self._tick()
-        if not self._inbox and not self._load() and not self._notified and self._writer.outstanding:
+        loaded = (not self._inbox or bool(self._waiting)) and self._load()
+        if not self._inbox and not loaded and not self._notified and self._writer.outstanding:
             self._writer.wait(_WAIT_S)
             self._writer.collect()
         return self._take()

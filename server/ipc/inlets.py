@@ -23,8 +23,8 @@ _encoder = msgspec.msgpack.Encoder()
 class RingInlet:
     """Records of a ring, in order.
 
-    on_overwritten: told how many records were missed. has_room: asked before records are taken; while it says no they
-    stay in the ring, whose bound is the queue's.
+    on_overwritten: told how many records were missed. room: how many may be taken now; the others stay in the ring,
+    whose bound is the queue's.
     """
 
     def __init__(
@@ -32,12 +32,12 @@ class RingInlet:
         reader: RingReader,
         records: Any,
         on_overwritten: Callable[[int], None],
-        has_room: Callable[[], bool] = lambda: True,
+        room: Callable[[], int] = lambda: _BATCH,
     ) -> None:
         self._reader = reader
         self._decoder = msgspec.msgpack.Decoder(records)
         self._on_overwritten = on_overwritten
-        self._has_room = has_room
+        self._room = room
         # What lies in the ring from before this process came has had its wake-up.
         os.eventfd_write(reader.fileno(), 1)
 
@@ -47,10 +47,11 @@ class RingInlet:
 
     def drain(self) -> Iterator[Any]:
         """Up to a batch of records."""
-        if not self._has_room():
+        room = min(_BATCH, self._room())
+        if room <= 0:
             return
         self._reader.clear_event()
-        for _ in range(_BATCH):
+        for _ in range(room):
             record = self._reader.take()
             if record is None:
                 return

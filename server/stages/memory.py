@@ -51,7 +51,7 @@ def build_loop(config: MemoryConfig, inherited: Inherited, control: Channel) -> 
         RingReader(inherited.ring("percepts"), PERCEPT_READERS.index("memory")),
         PerceptRecord,
         RateLimitedWarning(log, "%d percepts were overwritten unread"),
-        has_room=lambda: not stage.has_work(),
+        room=stage.room,
     )
     reasoning = PeerLink(inherited.peer(Recall), kinds=(Context,))
     return StageLoop(stage, control, inlets=[percepts, reasoning, wake_up], outlets=[reasoning])

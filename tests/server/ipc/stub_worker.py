@@ -234,7 +234,7 @@ def build_memory(config: MemoryConfig, inherited: Inherited, control: Channel) -
     obey_folder(config.encoder.folder)
     stage = StubMemory(Path(config.streams_folder))
     reader = RingReader(inherited.ring("percepts"), PERCEPT_READERS.index("memory"))
-    percepts = RingInlet(reader, PerceptRecord, lambda missed: None, has_room=lambda: not stage.has_work())
+    percepts = RingInlet(reader, PerceptRecord, lambda missed: None, room=lambda: 0 if stage.has_work() else 64)
     peer = PeerLink(inherited.peer(Recall), kinds=(Context,))
     return StageLoop(stage, control, inlets=[percepts, peer], outlets=[peer])
 
