@@ -10,7 +10,7 @@ import numpy as np
 
 from memory.keyframes import Keyframes
 from memory.messages import GapRecord
-from memory.rows import EventRow, Spoken, Vector, reach_of, to_half, unit
+from memory.rows import EventRow, Spoken, Vector, from_half, to_half, unit
 from memory.spans import Spans
 from perception.messages import Gap, Percept, Speech, StreamEnded, Unchanged
 
@@ -58,6 +58,7 @@ class Resume:
 class _Shown:
     """The picture that was encoded last: it lasts while frames are found unchanged."""
 
+    captured_us: int
     picture: int
     jpeg: bytes
     half: bytes
@@ -79,8 +80,16 @@ class _Open:
     def see(self, media_us: int, shown: _Shown) -> None:
         """A frame belongs to it."""
         self.last_us = media_us
-        self.frames.offer(media_us, shown.picture, shown.jpeg, shown.half)
+        self.frames.offer(media_us, shown.picture, shown.jpeg, shown.half, shown.captured_us)
         self.total = shown.vector.copy() if self.total is None else self.total + shown.vector
+
+    def drop(self, is_dead: Callable[[int], bool]) -> bool:
+        """Let go of pictures that were captured at a dead moment; whether there were any."""
+        dropped = self.frames.drop(is_dead)
+        if dropped:
+            kept = [from_half(frame.vector) for frame in self.frames.frames]
+            self.total = np.sum(kept, axis=0) if kept else None
+        return dropped
 
     def row(self, end_us: int, *, is_open: bool) -> EventRow:
         """As it stands, ending at `end_us`."""
@@ -136,17 +145,15 @@ class EventBuilder:
         if self._open is not None and self._open.id == event:
             self._open.frames.pin(numbers)
 
-    def touches(self, since_us: int, until_us: int) -> bool:
-        """Whether the open event holds anything of [since, until)."""
-        if self._open is None:
-            return False
-        start, end = reach_of(self._open.start_us, self._open.last_us + 1, tuple(self._open.speech))
-        return start < until_us and end > since_us
+    def forget(self) -> None:
+        """Let go of the open event and of the picture on show."""
+        self._open, self._shown = None, None
 
-    def forget(self) -> EventRow | None:
-        """Let go of the open event and of the picture on show; as it stood."""
-        row, self._open, self._shown = self.row(), None, None
-        return row
+    def drop_pictures(self, is_dead: Callable[[int], bool]) -> str | None:
+        """Let go of pictures that were captured at a dead moment; the open event's id, if it showed one."""
+        if self._shown is not None and is_dead(self._shown.captured_us):
+            self._shown = None
+        return self._open.id if self._open is not None and self._open.drop(is_dead) else None
 
     def drop_waiting_speech(self, since_us: int, until_us: int) -> None:
         """Speech without an event yet goes too when its time is forgotten."""
@@ -179,7 +186,7 @@ class EventBuilder:
         yield from self._hole(percept.media_us)
         vector = np.frombuffer(percept.vector, dtype=np.float32)
         boundary = self._boundary(percept.media_us, percept.cut_us if percept.cut else None)
-        self._shown = _Shown(self._next_picture, percept.jpeg, to_half(vector), vector)
+        self._shown = _Shown(percept.media_us, self._next_picture, percept.jpeg, to_half(vector), vector)
         self._next_picture += 1
         yield from self._see(percept.media_us, boundary)
 
@@ -242,6 +249,9 @@ class EventBuilder:
             return
         self._speech_over = False
         row = event.row(max(end_us, event.last_us), is_open=False)
+        if self._shown is not None and self._shown.captured_us == event.last_us == row.end_us:
+            # It was captured in this event, however long it lasts: not at the first moment of the next one.
+            self._shown.captured_us = max(row.start_us, row.end_us - 1)
         self._recent.append((row.seq, row.start_us, max(row.end_us, row.start_us + 1)))
         yield row
 

@@ -8,13 +8,12 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.keyframes import NUMBER_BITS
 from memory.reading import Reader
 from memory.rows import Keyframe, Vector, from_half
 
 faiss.omp_set_num_threads(1)  # One query is four times slower when two threads share it.
 
-_FRAME_BITS: Final = 6
-MAX_KEYFRAMES: Final = 1 << _FRAME_BITS
 _PRIOR: Final = 8.0
 """The mean of few vectors says little about what all have in common: it counts like this many more at zero."""
 
@@ -56,14 +55,14 @@ class VectorIndex:
             return
         batch = reader.vectors(self._cursor, self._below, self._dim, limit)
         if len(batch.keys):
-            self._add((batch.keys[:, 0] << _FRAME_BITS) | batch.keys[:, 1], batch.vectors)
+            self._add((batch.keys[:, 0] << NUMBER_BITS) | batch.keys[:, 1], batch.vectors)
         self._cursor = batch.last
 
     def add(self, seq: int, frames: Iterable[Keyframe]) -> None:
         """Take in the keyframes of an event that was closed; those of another encoder's length are left out."""
         kept = [frame for frame in frames if len(frame.vector) == 2 * self._dim]
         if kept:
-            ids = np.array([(seq << _FRAME_BITS) | frame.n for frame in kept], dtype=np.int64)
+            ids = np.array([(seq << NUMBER_BITS) | frame.n for frame in kept], dtype=np.int64)
             self._add(ids, np.stack([from_half(frame.vector) for frame in kept]))
 
     def _add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
@@ -72,9 +71,16 @@ class VectorIndex:
 
     def remove(self, seqs: Iterable[int]) -> None:
         """Take events out."""
-        wanted = set(seqs)
         ids = faiss.vector_to_array(self._index.id_map)
-        doomed = ids[np.isin(ids >> _FRAME_BITS, np.fromiter(wanted, np.int64, len(wanted)))]
+        self._remove(ids[np.isin(ids >> NUMBER_BITS, np.array(list(seqs), dtype=np.int64))])
+
+    def remove_frames(self, frames: Iterable[tuple[int, int]]) -> None:
+        """Take out frames (seq, n) of events that stay."""
+        wanted = np.array([(seq << NUMBER_BITS) | n for seq, n in frames], dtype=np.int64)
+        ids = faiss.vector_to_array(self._index.id_map)
+        self._remove(ids[np.isin(ids, wanted)])
+
+    def _remove(self, doomed: NDArray[np.int64]) -> None:
         if len(doomed):
             self._total -= self._index.reconstruct_batch(doomed).sum(axis=0, dtype=np.float64)
             self._index.remove_ids(faiss.IDSelectorBatch(doomed))
@@ -83,7 +89,7 @@ class VectorIndex:
         """Events below this number are gone: hidden at once, taken out when they are many."""
         self._floor = max(self._floor, seq)
         ids = faiss.vector_to_array(self._index.id_map)
-        hidden = np.unique(ids[ids < self._floor << _FRAME_BITS] >> _FRAME_BITS)
+        hidden = np.unique(ids[ids < self._floor << NUMBER_BITS] >> NUMBER_BITS)
         if len(hidden) > len(ids) // 16 + 64:
             self.remove(int(one) for one in hidden)
 
@@ -97,19 +103,19 @@ class VectorIndex:
         low = max(low, self._floor)
         if len(self) == 0 or high <= low or len(query) != self._dim:
             return []
-        selector = faiss.IDSelectorRange(low << _FRAME_BITS, high << _FRAME_BITS)
+        selector = faiss.IDSelectorRange(low << NUMBER_BITS, high << NUMBER_BITS)
         everything = low <= 0 and high >= 1 << 40
         params = None if everything else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
         scores, ids = self._index.search(query[None, :], min(count, len(self)), params=params)
         return [
-            Hit(int(one) >> _FRAME_BITS, int(one) & (MAX_KEYFRAMES - 1), float(score))
+            Hit(int(one) >> NUMBER_BITS, int(one) & ((1 << NUMBER_BITS) - 1), float(score))
             for one, score in zip(ids[0], scores[0], strict=True)
             if one >= 0
         ]
 
     def vectors(self, hits: Sequence[Hit]) -> NDArray[np.float32]:
         """[n, dim] of what `search` found."""
-        ids = np.array([(hit.seq << _FRAME_BITS) | hit.n for hit in hits], dtype=np.int64)
+        ids = np.array([(hit.seq << NUMBER_BITS) | hit.n for hit in hits], dtype=np.int64)
         found: NDArray[np.float32] = self._index.reconstruct_batch(ids)
         return found
 

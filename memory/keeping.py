@@ -1,4 +1,4 @@
-"""Getting a stream's outcomes onto the disk: commits, retention, forgetting; what follows when they are done."""
+"""Getting a stream's outcomes onto the disk: commits and retention; what follows when they are done."""
 
 import logging
 import sqlite3
@@ -12,24 +12,18 @@ from memory.events import AddSpeech, Outcome
 from memory.messages import (
     BarrierReached,
     EventCommitted,
-    Forget,
-    Forgotten,
     GapRecord,
     MemoryOutput,
     MemoryStatus,
-    Refused,
 )
 from memory.rows import EventRow
 from memory.store import Settings, Store, put_settings
 from memory.stream import Stream
 from memory.writer import Job, Writer
-from memory.writing import Gone
 from perception.messages import Fault
 
 log = logging.getLogger(__name__)
 
-_WIPE_EVENTS: Final = 32
-_VACUUM_PAGES: Final = 2000
 _RETRY_US: Final = 2_000_000
 _STATUS_US: Final = 1_000_000
 _UNSAVED: Final = 8
@@ -84,14 +78,15 @@ class Keeper:
         def done(_: object) -> None:
             # What was forgotten meanwhile is taken out of the index behind this, and never told.
             known = stream.closing.pop(row.seq, None)
-            stream.index.add(row.seq, row.frames)
+            stream.index.add(row.seq, (known or row).frames)
             self._committed(stream)
             if known is not None:
                 self._say(EventCommitted(known.record(stream.key)))
 
         def failed(fault: Fault) -> None:
-            if stream.closing.pop(row.seq, None) is not None:
-                stream.unsaved.append(row)
+            known = stream.closing.pop(row.seq, None)
+            if known is not None:
+                stream.unsaved.append(known)
             self._failed(stream, fault)
 
         growth = sum(len(frame.jpeg) for frame in row.frames) + 1
@@ -140,7 +135,7 @@ class Keeper:
             self._put(stream, partial(_with, put_settings, settings))
         self._retain(stream)
 
-    # ------------------------------------------------------------ retention, forgetting
+    # ------------------------------------------------------------ retention
 
     def _retain(self, stream: Stream) -> None:
         budget = stream.budget
@@ -157,79 +152,11 @@ class Keeper:
         run = partial(_retain, stream.store, budget)
         self._writer.put(Job(stream.store, run, done, partial(self._failed, stream)))
 
-    def forget(self, stream: Stream, message: Forget) -> None:
-        """Let go in RAM now, on disk at once; told when nothing can be read or come back any more."""
-        since, until = message.since_us, min(message.until_us, max(stream.builder.end_us + 1, message.since_us))
-        if message.event is None:
-            until = message.until_us if message.until_us < 1 << 61 else until
-            stream.forgotten.add(since, until)
-            stream.builder.drop_waiting_speech(since, until)
-        live = self._forget_live(stream, message.event, since, until)
-        run = partial(_with, writing.forget, message.event, since, until, [(row.seq, *row.reach) for row in live])
-        done = partial(self._forgotten, stream, message, live)
-        self._writer.put(Job(stream.store, run, done, lambda fault: self._say(Refused(message.request, fault))))
-
-    def _forget_live(self, stream: Stream, event: str | None, since_us: int, until_us: int) -> list[EventRow]:
-        """Take events that go out of RAM; those whose commit is under way are found on disk, behind it."""
-
-        def goes(row: EventRow) -> bool:
-            start, end = row.reach
-            return row.id == event if event is not None else start < until_us and end > since_us
-
-        live = [row for row in stream.unsaved if goes(row)]
-        for row in live:
-            stream.unsaved.remove(row)
-        open_row = stream.builder.row()
-        if open_row is not None and goes(open_row):
-            stream.builder.forget()
-            live.append(open_row)
-        for row in [row for row in stream.closing.values() if goes(row)]:
-            # A commit that fails finds it gone, and is not tried again.
-            live.append(stream.closing.pop(row.seq))
-        return live
-
-    def _forgotten(self, stream: Stream, message: Forget, live: list[EventRow], gone: list[Gone]) -> None:
-        sizes = {one.seq: one.bytes for one in gone}
-        in_ram = {row.seq: Gone(row.seq, row.id, *row.reach, sizes.get(row.seq, 0)) for row in live}
-        gone = list(({one.seq: one for one in gone} | in_ram).values())
-        if not gone and message.event is not None:
-            fault = Fault("event_not_found", "there is no such event: list the events of the stream", "event")
-            self._say(Refused(message.request, fault))
-            return
-        for one in gone:
-            stream.forgotten.add(one.start_us, one.end_us)
-            stream.covered.remove(one.start_us, one.end_us)
-        stream.index.remove(one.seq for one in gone)
-        stream.status_due = True
-        self.purge(stream)
-        start = min((one.start_us for one in gone), default=-1)
-        end = max((one.end_us - 1 for one in gone), default=-1)
-        size = sum(one.bytes for one in gone)
-        self._say(Forgotten(stream.key, message.request, [one.id for one in gone], size, start, end))
-
-    def purge(self, stream: Stream) -> None:
-        """Wipe what was forgotten from the files, piece by piece."""
-        stream.purge_at_us = None
-
-        def done(more: bool) -> None:
-            if more:
-                self.purge(stream)
-
-        def failed(_: Fault) -> None:
-            stream.purge_at_us = self._clock() + _RETRY_US
-
-        self._writer.put(Job(stream.store, partial(_purge, stream.store), done, failed, alone=True))
-
     # ------------------------------------------------------------ by the clock
 
     def due(self, stream: Stream, now_us: int) -> bool:
         """Whether `tick` has something to do."""
-        return (
-            self._open_is_old(stream, now_us)
-            or self._may_tell(stream, now_us)
-            or self._may_retry(stream, now_us)
-            or (stream.purge_at_us is not None and now_us >= stream.purge_at_us)
-        )
+        return self._open_is_old(stream, now_us) or self._may_tell(stream, now_us) or self._may_retry(stream, now_us)
 
     def tick(self, stream: Stream, now_us: int) -> None:
         """Commit an open event that has changed, try again what failed, say how much there is."""
@@ -244,8 +171,6 @@ class Keeper:
             stream.saved = None
         if self._open_is_old(stream, now_us):
             self.save_open(stream)
-        if stream.purge_at_us is not None and now_us >= stream.purge_at_us:
-            self.purge(stream)
         if self._may_tell(stream, now_us):
             self._tell(stream, now_us)
 
@@ -282,26 +207,3 @@ def _with(function: Callable[..., object], *rest_and_db: object) -> object:
 
 def _retain(store: Store, budget: retention.Budget, db: sqlite3.Connection) -> retention.Retained:
     return retention.retain(store, db, budget)
-
-
-def _purge(store: Store, db: sqlite3.Connection) -> bool:
-    """A piece of wiping; whether more is left. The last piece leaves neither pages nor log with a forgotten byte."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        more = writing.wipe(db, _WIPE_EVENTS)
-        if not more:
-            # Full-text segments keep the words of deleted rows until they are merged.
-            db.execute("INSERT INTO words (words) VALUES ('optimize')")
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-    if more:
-        store.truncate_log()
-        return True
-    db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
-    if db.execute("PRAGMA freelist_count").fetchone()[0] or not store.truncate_log():
-        return True
-    writing.set_meta(db, "purge", "done")
-    return False

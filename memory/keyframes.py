@@ -1,21 +1,27 @@
 """Which frames stand for an event: all that were encoded in, the few that tell most apart kept."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Final
 
 import numpy as np
 
 from memory.rows import Keyframe, from_half
 
+NUMBER_BITS: Final = 20
+"""More frames than an event of a day has at ten a second."""
+
 
 class Keyframes:
     """At most `most` frames. The first stays; of the others the one goes that its neighbours say best.
 
-    A frame that was shown to somebody (`pin`) stays too: its address must go on giving the same picture.
+    A number is given once: it stands for the same picture wherever it is read. A frame that was shown to somebody
+    (`pin`) stays.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._frames: list[Keyframe] = []
+        self._next = 0
         self._pinned: set[int] = set()
 
     def __len__(self) -> int:
@@ -30,17 +36,20 @@ class Keyframes:
         """Keep these frames for good."""
         self._pinned.update(numbers)
 
-    def offer(self, media_us: int, picture: int, jpeg: bytes, vector: bytes) -> None:
+    def drop(self, is_dead: Callable[[int], bool]) -> bool:
+        """Let go of pictures that were captured at a dead moment, pinned or not; whether there were any."""
+        kept = [frame for frame in self._frames if not is_dead(frame.captured_us)]
+        dropped, self._frames = len(kept) < len(self._frames), kept
+        return dropped
+
+    def offer(self, media_us: int, picture: int, jpeg: bytes, vector: bytes, captured_us: int) -> None:
         """Consider a frame that is newer than all before."""
-        free = next(n for n in range(self._most + 1) if all(frame.n != n for frame in self._frames))
-        self._frames.append(Keyframe(free, media_us, picture, jpeg, vector))
-        if len(self._frames) <= self._most:
+        if self._next >> NUMBER_BITS:
             return
-        dropped = self._least_telling()
-        gone = self._frames.pop(dropped)
-        if dropped != len(self._frames):
-            # The newest takes over the number that became free, so that numbers stay below `most`.
-            self._frames[-1] = Keyframe(gone.n, media_us, picture, jpeg, vector)
+        self._frames.append(Keyframe(self._next, media_us, picture, jpeg, vector, captured_us))
+        self._next += 1
+        if len(self._frames) > self._most:
+            self._frames.pop(self._least_telling())
 
     def _least_telling(self) -> int:
         """Index of the unpinned frame that is nearest to another one; the newer of two that are as near."""

@@ -308,7 +308,10 @@ class FrameFound(Message, frozen=True):
 
 
 class Forgotten(Message, frozen=True):
-    """Answer to `Forget`: what went, and the whole range that it spanned (-1 when nothing did)."""
+    """Answer to `Forget`: what went, and the whole range that it spanned (-1 when nothing did).
+
+    changed: events that stay, without the pictures of theirs that were captured in what was forgotten.
+    """
 
     stream: str
     request: int
@@ -316,6 +319,7 @@ class Forgotten(Message, frozen=True):
     bytes: int
     start_us: int
     end_us: int
+    changed: list[str]
 
 
 class Refused(Message, frozen=True):

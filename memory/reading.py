@@ -128,9 +128,10 @@ class Reader:
     def _frames(self, seqs: Sequence[int]) -> dict[int, list[Keyframe]]:
         marks = ", ".join("?" * len(seqs))
         found: dict[int, list[Keyframe]] = {}
-        query = f"SELECT event, n, media_us, picture FROM frames WHERE event IN ({marks}) ORDER BY 1, 3"  # noqa: S608
-        for event, n, media_us, picture in self._all(query, *seqs):
-            found.setdefault(event, []).append(Keyframe(n, media_us, picture, b"", b""))
+        query = f"SELECT event, n, media_us, picture, captured_us FROM frames WHERE event IN ({marks}) ORDER BY 1, 3"  # noqa: S608
+        for event, n, media_us, picture, captured_us in self._all(query, *seqs):
+            captured = media_us if captured_us is None else captured_us
+            found.setdefault(event, []).append(Keyframe(n, media_us, picture, b"", b"", captured))
         return found
 
     # ------------------------------------------------------------ frames

@@ -1,6 +1,7 @@
 """What a store keeps, as plain structs: events with their keyframes and speech, and their checksums."""
 
 import zlib
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -24,13 +25,17 @@ class Spoken(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Keyframe(msgspec.Struct, frozen=True):
-    """A kept frame. picture: by which its bytes and vector are stored; vector: float16 bytes."""
+    """A kept frame. picture: by which its bytes and vector are stored; vector: float16 bytes.
+
+    captured_us: when its picture was taken: before `media_us` where an event before it showed it already.
+    """
 
     n: int
     media_us: int
     picture: int
     jpeg: bytes
     vector: bytes
+    captured_us: int
 
 
 class EventRow(msgspec.Struct, frozen=True):
@@ -49,6 +54,11 @@ class EventRow(msgspec.Struct, frozen=True):
     merged: int = 1
 
     @property
+    def span(self) -> tuple[int, int]:
+        """[start, end) that it covers."""
+        return self.start_us, max(self.end_us, self.start_us + 1)
+
+    @property
     def reach(self) -> tuple[int, int]:
         """[start, end) of all that it holds."""
         return reach_of(self.start_us, max(self.end_us, self.observed_us + 1), self.speech)
@@ -57,6 +67,11 @@ class EventRow(msgspec.Struct, frozen=True):
     def transcript(self) -> str | None:
         """What was said, None where no recogniser ran or nothing was."""
         return transcript_of(self.speech)
+
+    def without(self, is_dead: Callable[[int], bool]) -> "EventRow":
+        """Without the pictures that were captured at a dead moment, and without the vector that they had a part in."""
+        frames = tuple(frame for frame in self.frames if not is_dead(frame.captured_us))
+        return self if len(frames) == len(self.frames) else msgspec.structs.replace(self, frames=frames, vector=b"")
 
     def record(self, stream: str, score: float | None = None) -> EventRecord:
         """As it is told."""

@@ -36,12 +36,14 @@ CREATE TRIGGER events_grown AFTER UPDATE OF bytes ON events BEGIN
     UPDATE totals SET bytes = bytes - old.bytes + new.bytes;
 END;
 
--- A picture may be the keyframe of several events that follow each other: a still scene is stored once.
+-- A picture may be the keyframe of several events that follow each other: a still scene is stored once, and
+-- captured_us says when it was taken (NULL: format 1, which did not say; when it was seen first).
 CREATE TABLE frames (
     event INTEGER NOT NULL,
     n INTEGER NOT NULL,
     media_us INTEGER NOT NULL,
     picture INTEGER NOT NULL,
+    captured_us INTEGER,
     PRIMARY KEY (event, n)
 ) WITHOUT ROWID;
 CREATE INDEX frames_by_picture ON frames (picture);
@@ -57,7 +59,7 @@ CREATE TABLE vectors (
 
 CREATE TABLE gaps (start_us INTEGER PRIMARY KEY, end_us INTEGER NOT NULL, reason TEXT NOT NULL);
 
--- What was forgotten: nothing that lies in [start, end) may come back.
+-- What was forgotten: nothing that was seen in [start, end) may come back.
 CREATE TABLE tombstones (start_us INTEGER PRIMARY KEY, end_us INTEGER NOT NULL);
 
 -- Events that are forgotten, and whose pictures still have to be wiped.

@@ -11,6 +11,7 @@ from memory import listing, search
 from memory.config import MemoryConfig
 from memory.coverage import EMPTY
 from memory.folders import Folders
+from memory.forgetting import NO_EVENT, Forgetter
 from memory.keeping import Keeper
 from memory.messages import (
     BarrierReached,
@@ -51,7 +52,6 @@ _WAIT_S: Final = 0.005
 Request = ListEvents | SearchPicture | GetEvent | GetFrame | Recall
 
 NO_STREAM: Final = Fault("stream_not_found", "there is no such stream: list the streams")
-NO_EVENT: Final = Fault("event_not_found", "there is no such event: list the events of the stream", "event")
 NO_FRAME: Final = Fault("event_not_found", "the event has no such frame: look at its frames", "n")
 BAD_CURSOR: Final = Fault("invalid_field", "cursor is none that this list gave out: leave it out to begin", "cursor")
 BAD_PICTURE: Final = Fault("invalid_image", "the picture cannot be read: send JPEG, PNG or WebP", None)
@@ -79,6 +79,7 @@ class MemoryStage:
         self._writer = Writer(self._folders.root, config.low_water_bytes, notify)
         self._outputs: list[MemoryOutput] = []
         self._keeper = Keeper(config, self._writer, clock, self._outputs.append)
+        self._forgetter = Forgetter(self._writer, clock, self._outputs.append)
         self._recaller = Recaller(text, config.evidence)
         self._inbox: deque[MemoryInput] = deque()
         self._waiting: deque[Recall | ListEvents | SearchPicture] = deque()
@@ -93,7 +94,7 @@ class MemoryStage:
             self._streams[key] = stream
             self._outputs.append(StreamRestored(key, stream.settings.declaration, stream.end_us))
             if store.reader.meta("purge") == "due":
-                self._keeper.purge(stream)
+                self._forgetter.purge(stream)
 
     # ------------------------------------------------------------ the four verbs
 
@@ -112,7 +113,7 @@ class MemoryStage:
         if self._writer.outstanding and not self._notified:
             return True
         now_us = self._clock()
-        return any(not one.index.ready or self._keeper.due(one, now_us) for one in self._streams.values())
+        return any(not one.index.ready or self._due(one, now_us) for one in self._streams.values())
 
     def step(self) -> list[MemoryOutput]:
         """Say what was committed, take some messages; load some of an index that is waited for, or when all is done."""
@@ -156,8 +157,12 @@ class MemoryStage:
     def _tick(self) -> None:
         now_us = self._clock()
         for stream in self._streams.values():
-            if self._keeper.due(stream, now_us):
+            if self._due(stream, now_us):
                 self._keeper.tick(stream, now_us)
+                self._forgetter.tick(stream, now_us)
+
+    def _due(self, stream: Stream, now_us: int) -> bool:
+        return self._keeper.due(stream, now_us) or self._forgetter.due(stream, now_us)
 
     def _load(self) -> bool:
         """A piece of an index: of a stream that a request waits for, else of the one that was seen last."""
@@ -204,7 +209,7 @@ class MemoryStage:
         if stream is None:
             self._outputs.append(Refused(message.request, NO_STREAM))
         else:
-            self._keeper.forget(stream, message)
+            self._forgetter.forget(stream, message)
 
     # ------------------------------------------------------------ stores
 

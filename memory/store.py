@@ -15,8 +15,10 @@ from memory.events import Resume
 from memory.messages import MemoryOptions
 from memory.reading import Reader
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 FILE_NAME: Final = "memory.sqlite"
+_UPGRADES: Final = {1: "ALTER TABLE frames ADD COLUMN captured_us INTEGER"}
+"""What makes a store of a format one of the next."""
 _APPLICATION_ID: Final = 0x4F4D4E4C
 _CHECKPOINT_PAGES: Final = 256
 _WAL_LIMIT_BYTES: Final = 2**20
@@ -47,6 +49,7 @@ class Store:
         try:
             self._check_format()
             writing_pragmas(self.db)
+            self._upgrade()
             read_db = _connect(folder / FILE_NAME)
         except BaseException:
             self.db.close()
@@ -81,8 +84,19 @@ class Store:
 
     def _check_format(self) -> None:
         found = self.db.execute("PRAGMA user_version").fetchone()[0]
-        if found != FORMAT or self.db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+        if (
+            found not in {*_UPGRADES, FORMAT}
+            or self.db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID
+        ):
             raise FormatUnknown(f"format {found}")
+
+    def _upgrade(self) -> None:
+        """Bring an older format up to this one, step by step, each whole or not at all."""
+        for version in range(self.db.execute("PRAGMA user_version").fetchone()[0], FORMAT):
+            self.db.execute("BEGIN IMMEDIATE")
+            self.db.execute(_UPGRADES[version])
+            self.db.execute(f"PRAGMA user_version = {version + 1}")
+            self.db.execute("COMMIT")
 
     @property
     def stream(self) -> str:

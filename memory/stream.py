@@ -1,13 +1,12 @@
 """One stream in memory's process: its store, the event that goes on, its index, what it covers."""
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from memory.config import MemoryConfig
 from memory.coverage import JOINT_US
 from memory.events import Bounds, EventBuilder
-from memory.index import MAX_KEYFRAMES, VectorIndex
+from memory.index import VectorIndex
 from memory.messages import EventRecord, GapRecord, MemoryOptions
 from memory.retention import Budget
 from memory.rows import EventRow
@@ -92,17 +91,22 @@ class Stream:
             self.builder.pin(row.id, [frame.n for frame in row.frames])
         return row.record(self.key, score)
 
-    def gone(self, seqs: Iterable[int], spans: Iterable[tuple[int, int]]) -> None:
-        """Events are not on disk any more."""
-        self.index.remove(seqs)
-        for start, end in spans:
-            self.covered.remove(start, end)
+    def drop_pictures(self, dead: Spans) -> set[str]:
+        """Let go of pictures that were captured in a dead time; the ids of the events in RAM that showed one."""
+        before = [*self.unsaved, *self.closing.values()]
+        self.unsaved = deque(row.without(dead.holds) for row in self.unsaved)
+        self.closing = {seq: row.without(dead.holds) for seq, row in self.closing.items()}
+        changed = {
+            old.id for old, new in zip(before, [*self.unsaved, *self.closing.values()], strict=True) if old != new
+        }
+        still_open = self.builder.drop_pictures(dead.holds)
+        return changed if still_open is None else changed | {still_open}
 
 
 def bounds_of(config: MemoryConfig, options: MemoryOptions) -> Bounds:
     """How this stream's events close."""
     longest = config.max_event_us if options.max_event_us is None else options.max_event_us
-    return Bounds(longest, config.min_event_us, config.speech_event_us, min(config.keyframes, MAX_KEYFRAMES - 1))
+    return Bounds(longest, config.min_event_us, config.speech_event_us, config.keyframes)
 
 
 def budget_of(config: MemoryConfig, options: MemoryOptions) -> Budget:

@@ -20,19 +20,40 @@ from memory.rows import (
     transcript_of,
     unpack_speech,
 )
+from memory.spans import Span, Spans
 
 _GAP_JOINT_US: Final = 2_000_000
 
 
 @dataclass(frozen=True)
 class Gone:
-    """An event that was deleted; [start_us, end_us) is all that it held."""
+    """An event that was deleted: [start_us, end_us) that it covered, the reach of all that it held."""
 
     seq: int
     id: str
     start_us: int
     end_us: int
+    reach_start_us: int
+    reach_end_us: int
     bytes: int
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A frame of an event that stays; its picture was captured in a time that is forgotten."""
+
+    seq: int
+    n: int
+    event: str
+
+
+@dataclass(frozen=True)
+class Forgot:
+    """What forgetting took away. dead: when nothing is known to have been seen any more."""
+
+    gone: list[Gone]
+    hidden: list[Hidden]
+    dead: list[Span]
 
 
 def event_crc(event: Sequence[int | str | bytes | None]) -> int:
@@ -58,13 +79,14 @@ def mark_end(db: sqlite3.Connection, end_us: int) -> None:
 
 
 def put_event(db: sqlite3.Connection, row: EventRow) -> None:
-    """Insert an event or bring it up to date."""
+    """Insert an event or bring it up to date. What was forgotten before this comes to the disk does not come back."""
+    row = row.without(lambda moment: _is_dead(db, moment))
     _put_frames(db, row.seq, row.frames)
     charged = [frame for frame in row.frames if _owner(db, frame.picture) == row.seq]
     text = len((row.caption or "") + (row.transcript or "")) * 2
     size = EVENT_BYTES + text + sum(picture_bytes(frame) for frame in charged)
     _put_row(db, row, size)
-    db.execute("INSERT OR REPLACE INTO event_vectors VALUES (?, ?, ?)", (row.seq, crc_of(row.vector), row.vector))
+    _put_vector(db, row)
     _put_words(db, row.seq, row.transcript, row.caption)
     mark_end(db, max(row.end_us, row.observed_us))
 
@@ -82,6 +104,19 @@ def _put_row(db: sqlite3.Connection, row: EventRow, size: int) -> None:
     )
 
 
+def _put_vector(db: sqlite3.Connection, row: EventRow) -> None:
+    if row.vector:
+        db.execute("INSERT OR REPLACE INTO event_vectors VALUES (?, ?, ?)", (row.seq, crc_of(row.vector), row.vector))
+    else:
+        db.execute("DELETE FROM event_vectors WHERE event = ?", (row.seq,))
+
+
+def _is_dead(db: sqlite3.Connection, moment: int) -> bool:
+    query = "SELECT end_us FROM tombstones WHERE start_us <= ? ORDER BY start_us DESC LIMIT 1"
+    found = db.execute(query, (moment,)).fetchone()
+    return found is not None and moment < found[0]
+
+
 def _put_frames(db: sqlite3.Connection, seq: int, frames: Iterable[Keyframe]) -> None:
     stored = dict(db.execute("SELECT n, picture FROM frames WHERE event = ?", (seq,)).fetchall())
     wanted = {frame.n: frame for frame in frames}
@@ -91,7 +126,8 @@ def _put_frames(db: sqlite3.Connection, seq: int, frames: Iterable[Keyframe]) ->
             _drop_unused(db, [picture])
     for n, frame in wanted.items():
         if stored.get(n) != frame.picture:
-            db.execute("INSERT INTO frames VALUES (?, ?, ?, ?)", (seq, n, frame.media_us, frame.picture))
+            told = (seq, n, frame.media_us, frame.picture, frame.captured_us)
+            db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?)", told)
             _put_picture(db, frame)
 
 
@@ -165,29 +201,45 @@ def put_gap(db: sqlite3.Connection, gap: GapRecord) -> None:
 
 def forget(
     db: sqlite3.Connection, event: str | None, since_us: int, until_us: int, also: Sequence[tuple[int, int, int]]
-) -> list[Gone]:
+) -> Forgot:
     """Make events unreadable and their time dead; `wipe` takes their bytes.
 
-    With `event` only that one. also: (seq, start, end) of events that in RAM reach further than their rows. Every
-    transaction after this one finds nothing of them.
+    With `event` only that one. also: (seq, start, end) of events that in RAM last longer than their rows. An event that
+    stays loses the pictures that were captured in the dead time. Every transaction after this one finds nothing of it.
     """
     touching = "(reach_start_us < ? AND reach_end_us > ?)"
     where, values = ("id = ?", [event]) if event is not None else (touching, [until_us, since_us])
     gone = _gone(db, f"{where} OR seq IN ({', '.join('?' * len(also))})", [*values, *(seq for seq, _, _ in also)])
+    dead = Spans([*((start, end) for _, start, end in also), *((one.start_us, one.end_us) for one in gone)])
     if event is None:
-        _bury(db, since_us, until_us)
+        dead.add(since_us, until_us)
         db.execute("DELETE FROM gaps WHERE start_us >= ? AND end_us <= ?", (since_us, until_us))
-    for _, start_us, end_us in (*also, *((one.seq, one.start_us, one.end_us) for one in gone)):
-        _bury(db, start_us, end_us)
+    for span in dead:
+        _bury(db, *span)
     seqs = [(one.seq,) for one in gone]
     _delete_rows(db, seqs)
     db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", seqs)
+    hidden = [frame for span in dead for frame in _hide(db, *span)]
     set_meta(db, "purge", "due")
-    return gone
+    return Forgot(gone, hidden, list(dead))
+
+
+def _hide(db: sqlite3.Connection, start_us: int, end_us: int) -> list[Hidden]:
+    """Take pictures that were captured in [start, end) from the events that stay."""
+    found = db.execute(
+        "SELECT event, n, id, picture FROM (SELECT f.event, f.n, e.id, f.picture, coalesce(f.captured_us,"
+        " (SELECT min(media_us) FROM frames WHERE picture = f.picture)) AS captured_us"
+        " FROM frames f JOIN events e ON e.seq = f.event) WHERE captured_us >= ? AND captured_us < ?",
+        (start_us, end_us),
+    ).fetchall()
+    db.executemany("DELETE FROM frames WHERE event = ? AND n = ?", [(seq, n) for seq, n, _, _ in found])
+    db.executemany("DELETE FROM event_vectors WHERE event = ?", [(seq,) for seq, _, _, _ in found])
+    _drop_unused(db, {picture for _, _, _, picture in found})
+    return [Hidden(seq, n, event) for seq, n, event, _ in found]
 
 
 def _gone(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[Gone]:
-    columns = "seq, id, reach_start_us, reach_end_us, bytes"
+    columns = "seq, id, start_us, max(end_us, start_us + 1), reach_start_us, reach_end_us, bytes"
     return [Gone(*row) for row in db.execute(f"SELECT {columns} FROM events WHERE {where} ORDER BY seq", values)]  # noqa: S608
 
 

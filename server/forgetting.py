@@ -68,14 +68,15 @@ class Forgetting:
         for watcher in entry.watchers:
             watcher.forget(since_us, until_us)
         self.questions.conversations.forget(entry.key)
-        self.questions.explains.forget(entry.key, gone.events, since_us, until_us)
+        self.questions.explains.forget(entry.key, [*gone.events, *gone.changed], since_us, until_us)
         self.questions.ask_again(entry)
 
     async def _drop_caches(self, entry: StreamEntry, gone: Forgotten) -> None:
-        if not gone.events or not self.core.is_ready("reasoning"):
+        touched = [*gone.events, *gone.changed]
+        if not touched or not self.core.is_ready("reasoning"):
             return
         request = self.core.next_request()
-        message = ForgetCaches(entry.key, request, gone.events)
+        message = ForgetCaches(entry.key, request, touched)
         try:
             await self.core.call("reasoning", ("CachesForgotten", request), message, TIMEOUT_S)
         except RequestError as error:

@@ -19,6 +19,7 @@ from memory.index import VectorIndex
 from memory.messages import FOREVER_US, GapRecord, MemoryOptions
 from memory.retention import Budget, retain
 from memory.rows import EventRow, Keyframe, Spoken, crc_of, to_half
+from memory.spans import Spans
 from memory.store import FormatUnknown, Settings, Store
 
 S = 1_000_000
@@ -26,14 +27,14 @@ DIM = 48
 SETTINGS = Settings("{}", 0, MemoryOptions(), "UTC")
 
 
+def keyframe(n: int, captured_us: int, picture: int, tools: Any) -> Keyframe:
+    jpeg, vector = f"jpeg {picture}".encode() * 50, to_half(tools.vector_of(picture))
+    return Keyframe(n, captured_us, picture, jpeg, vector, captured_us)
+
+
 def row(seq: int, tools: Any, *, is_open: bool = False, text: str | None = None, frames: int = 2) -> EventRow:
     start, end = seq * 10 * S, seq * 10 * S + 9 * S
-    kept = tuple(
-        Keyframe(
-            n, start + n * S, seq * 10 + n, f"jpeg {seq} {n}".encode() * 50, to_half(tools.vector_of(f"{seq} {n}"))
-        )
-        for n in range(frames)
-    )
+    kept = tuple(keyframe(n, start + n * S, seq * 10 + n, tools) for n in range(frames))
     speech = (Spoken(start, start + S, text),) if text else ()
     return EventRow(seq, f"e_{seq:06}", start, end, end, is_open, kept, speech, to_half(tools.vector_of(seq)))
 
@@ -47,7 +48,7 @@ def store(tmp_path: Path) -> Any:
 
 def bare(event: EventRow) -> EventRow:
     """As it is read: without the bytes."""
-    frames = tuple(Keyframe(frame.n, frame.media_us, frame.picture, b"", b"") for frame in event.frames)
+    frames = tuple(msgspec.structs.replace(frame, jpeg=b"", vector=b"") for frame in event.frames)
     return EventRow(
         event.seq, event.id, event.start_us, event.end_us, event.observed_us, event.open, frames, event.speech, b""
     )  # fmt: skip
@@ -73,6 +74,13 @@ class Model:
     def __init__(self) -> None:
         self.rows: dict[int, EventRow] = {}
         self.born: set[int] = set()
+        self.dead = Spans()
+
+    def forget(self, gone: list[int], *spans: tuple[int, int]) -> None:
+        """Events go, and from those that stay the pictures that were captured then."""
+        for span in (*spans, *(self.rows[seq].span for seq in gone)):
+            self.dead.add(*span)
+        self.rows = {seq: row.without(self.dead.holds) for seq, row in self.rows.items() if seq not in gone}
 
     def apply(self, store: Store, op: str, a: int, b: Any, tools: Any) -> None:
         db = store.db
@@ -82,8 +90,12 @@ class Model:
                 self.born.add(a)
                 said = self.rows[a].speech if a in self.rows else ()
                 event = row(a, tools, is_open=bool(b), frames=2 + a % 2)
-                self.rows[a] = msgspec.structs.replace(event, speech=said)
-                writing.put_event(db, self.rows[a])
+                # It begins with the last picture of the event before it.
+                shown = keyframe(9, a * 10 * S - 9 * S, a * 10 - 9, tools)
+                shown = msgspec.structs.replace(shown, media_us=a * 10 * S)
+                event = msgspec.structs.replace(event, frames=(shown, *event.frames), speech=said)
+                self.rows[a] = event.without(self.dead.holds)
+                writing.put_event(db, event)
             case "say":
                 said = Spoken(a * 10 * S, a * 10 * S + (b + 1) * S, f"word{a}")
                 writing.add_speech(db, a, said)
@@ -92,13 +104,13 @@ class Model:
                     speech = tuple(sorted((*old.speech, said), key=lambda one: one.start_us))
                     self.rows[a] = msgspec.structs.replace(old, speech=speech)
             case "forget":
-                gone = writing.forget(db, None, a * S, (a + b) * S, [])
+                forgot = writing.forget(db, None, a * S, (a + b) * S, [])
                 expected = [s for s, r in sorted(self.rows.items()) if r.reach[0] < (a + b) * S and r.reach[1] > a * S]
-                assert [one.seq for one in gone] == expected
-                self.rows = {s: r for s, r in self.rows.items() if s not in expected}
+                assert [one.seq for one in forgot.gone] == expected
+                self.forget(expected, (a * S, (a + b) * S))
             case "forget_one":
                 writing.forget(db, f"e_{a:06}", 0, 0, [])
-                self.rows.pop(a, None)
+                self.forget([a] if a in self.rows else [])
             case "oldest":
                 gone = writing.delete_oldest(db, a, None)
                 expected = [s for s in sorted(self.rows) if not self.rows[s].open][:a]
@@ -139,7 +151,9 @@ def check(store: Store, model: Model, tools: Any) -> None:
         )
         assert known.reach == event.reach
         assert known.speech == event.speech
-        assert [(f.n, f.picture) for f in known.frames] == [(f.n, f.picture) for f in event.frames]
+        assert {(f.n, f.picture, f.captured_us) for f in known.frames} == {
+            (f.n, f.picture, f.captured_us) for f in event.frames
+        }
         for frame in event.frames:
             assert reader.jpeg(event.id, frame.n) == frame.jpeg
     totals = reader.totals()
@@ -149,9 +163,11 @@ def check(store: Store, model: Model, tools: Any) -> None:
     assert {seq for seq, _ in reader.matching([f"word{n}" for n in range(13)], 0, 1 << 40, 99)} == spoken
     check_index(store, model)
     for table in ("vectors", "pictures"):
-        kept = store.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-        doomed = store.db.execute("SELECT count(*) FROM frames WHERE event IN (SELECT event FROM doomed)").fetchone()[0]
-        assert kept == doomed + sum(len(event.frames) for event in model.rows.values())
+        key = "picture" if table == "vectors" else "id"
+        kept = {picture for (picture,) in store.db.execute(f"SELECT {key} FROM {table}")}
+        doomed = store.db.execute("SELECT picture FROM frames WHERE event IN (SELECT event FROM doomed)")
+        shown = {frame.picture for event in model.rows.values() for frame in event.frames}
+        assert kept == {picture for (picture,) in doomed} | shown
     assert store.db.execute("PRAGMA quick_check").fetchall() == [("ok",)]
     assert not reader.corrupt
 
@@ -161,11 +177,11 @@ def check_index(store: Store, model: Model) -> None:
     while not index.ready:
         index.load(store.reader, 3)
     assert len(index) == sum(len(event.frames) for event in model.rows.values())
-    for seq, event in model.rows.items():
+    for event in model.rows.values():
         for frame in event.frames:
             vector = np.frombuffer(frame.vector, np.float16).astype(np.float32)
             best = index.search(vector, 1)[0]
-            assert (best.seq, best.n) == (seq, frame.n)
+            assert frame.picture in {one.picture for one in model.rows[best.seq].frames if one.n == best.n}
             assert best.score == pytest.approx(1.0, abs=2e-3)
 
 
@@ -180,12 +196,12 @@ def test_the_index_searches_ranges_and_forgets(store: Store, tools: Any) -> None
     index = VectorIndex(DIM, 1)
     for seq in range(1, 200):
         index.add(seq, row(seq, tools).frames)
-    query = tools.vector_of("150 1")
+    query = tools.vector_of(1501)
     assert index.search(query, 5)[0].seq == 150
     assert {hit.seq for hit in index.search(query, 99, 10, 20)} == set(range(10, 20))
     index.remove([150])
     assert 150 not in {hit.seq for hit in index.search(query, 999)}
-    mean = np.mean([tools.vector_of(f"{s} {n}") for s in range(1, 200) if s != 150 for n in range(2)], axis=0)
+    mean = np.mean([tools.vector_of(10 * s + n) for s in range(1, 200) if s != 150 for n in range(2)], axis=0)
     assert np.allclose(index.mean * (len(index) + 8) / len(index), mean, atol=1e-3)
     index.forget_before(100)
     assert min(hit.seq for hit in index.search(query, 999)) == 100
@@ -196,11 +212,53 @@ def test_the_index_searches_ranges_and_forgets(store: Store, tools: Any) -> None
 
 def test_a_shared_picture_lasts_as_long_as_an_event_shows_it(store: Store, tools: Any) -> None:
     one = row(1, tools)
-    two = EventRow(2, "e_2", 20 * S, 29 * S, 29 * S, False, (one.frames[1],), (), one.vector)
-    commit(store, (writing.put_event, one), (writing.put_event, two), (writing.forget, one.id, 0, 0, []))
-    commit(store, (writing.wipe, 5))
-    assert store.reader.jpeg("e_2", 1) == one.frames[1].jpeg
+    shown = msgspec.structs.replace(one.frames[1], media_us=20 * S)
+    two = EventRow(2, "e_2", 20 * S, 29 * S, 29 * S, False, (shown,), (), one.vector)
+    three = EventRow(3, "e_3", 30 * S, 39 * S, 39 * S, False, (shown,), (), one.vector)
+    commit(store, *((writing.put_event, event) for event in (one, two, three)))
+    commit(store, (writing.forget, two.id, 0, 0, []), (writing.wipe, 5))
+    assert store.reader.jpeg(one.id, 1) == store.reader.jpeg("e_3", 1) == shown.jpeg
+    commit(store, (writing.delete_oldest, 1, None))
+    assert store.reader.jpeg("e_3", 1) == shown.jpeg
     assert store.db.execute("SELECT count(*) FROM pictures").fetchone()[0] == 1
+
+
+@pytest.mark.parametrize("by_range", [False, True])
+@pytest.mark.parametrize("of_format_1", [False, True])
+def test_a_picture_goes_with_the_moment_that_it_was_captured_at(
+    store: Store, tools: Any, by_range: bool, of_format_1: bool
+) -> None:
+    one = row(1, tools)
+    shown = msgspec.structs.replace(one.frames[1], media_us=20 * S)
+    two = EventRow(2, "e_2", 20 * S, 29 * S, 29 * S, False, (shown, *row(2, tools).frames[:1]), (), one.vector)
+    commit(store, (writing.put_event, one), (writing.put_event, two))
+    if of_format_1:
+        store.db.execute("UPDATE frames SET captured_us = NULL")
+    forget = (None, 0, 12 * S) if by_range else (one.id, 0, 0)
+    store.db.execute("BEGIN IMMEDIATE")
+    forgot = writing.forget(store.db, *forget, [])
+    writing.put_event(store.db, two)
+    store.db.execute("COMMIT")
+    assert [(one.seq, one.n, one.event) for one in forgot.hidden] == [(2, 1, "e_2")]
+    assert store.reader.jpeg("e_2", 1) is None
+    assert store.reader.jpeg("e_2", 0) == two.frames[1].jpeg
+    assert store.db.execute("SELECT event FROM event_vectors").fetchall() == []
+    commit(store, (writing.wipe, 5))
+    assert store.db.execute("SELECT id FROM pictures").fetchall() == [(20,)]
+
+
+def test_a_store_of_the_format_before_is_brought_up_to_date(tmp_path: Path, tools: Any) -> None:
+    folder = tmp_path / "t" / "cam"
+    store = Store.create(folder, "t/cam", SETTINGS)
+    commit(store, (writing.put_event, row(1, tools)))
+    store.db.executescript("ALTER TABLE frames DROP COLUMN captured_us; PRAGMA user_version = 1")
+    store.close()
+    store = Store(folder)
+    commit(store, (writing.put_event, row(2, tools)))
+    read = store.reader.newest(0, FOREVER_US, 1 << 40, 9)
+    assert read == [bare(row(2, tools)), bare(row(1, tools))]
+    store.close()
+    Store(folder).close()
 
 
 def test_numbers_and_time_go_on_after_everything_was_forgotten(store: Store, tools: Any) -> None:

@@ -176,7 +176,7 @@ class FakeHost:
         self.events[message.stream] = [one for one in held if one not in gone]
         span = (min(one.start_us for one in gone), max(one.end_us for one in gone)) if gone else (-1, -1)
         names = [one.id for one in gone]
-        self.say("memory", memory.Forgotten(message.stream, message.request, names, 100 * len(gone), *span))
+        self.say("memory", memory.Forgotten(message.stream, message.request, names, 100 * len(gone), *span, []))
 
     def _listevents(self, message: memory.ListEvents) -> None:
         held = self.events.get(message.stream, [])
