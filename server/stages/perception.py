@@ -33,7 +33,7 @@ from server.ipc.inlets import RingInlet, RingOutlet
 from server.ipc.links import Inherited
 from server.ipc.messages import Throttle
 from server.ipc.ring import RingReader, RingWriter
-from server.ipc.runtime import StageLoop
+from server.ipc.runtime import Deliberate, StageLoop
 from server.ipc.slab import SlabWriter
 from server.ipc.warn import RateLimitedWarning
 from server.stages.clock import monotonic_us
@@ -135,6 +135,10 @@ class SourcedStage:
     def has_work(self) -> bool:
         """See the stage."""
         return self._stage.has_work()
+
+    def next_step_s(self) -> float:
+        """See the stage, where it says so."""
+        return self._stage.next_step_s() if isinstance(self._stage, Deliberate) else 0.0
 
     def close(self) -> list[Any]:
         """See the stage."""

@@ -234,6 +234,21 @@ def test_a_full_ring_holds_records_back_until_there_is_room(ring: RingFiles) -> 
     assert got + list(inlet.drain()) == sent
 
 
+# ------------------------------------------------------------ long steps
+
+
+class Slow(FakeStage):
+    """A stage that says how long it takes."""
+
+    def next_step_s(self) -> float:
+        return 12.5
+
+
+@pytest.mark.parametrize(("inner", "announced"), [(Slow(), 12.5), (FakeStage(), 0.0)])
+def test_a_long_step_of_the_stage_is_announced(window: SlabWriter, told: Told, inner: Any, announced: float) -> None:
+    assert SourcedStage(inner, SourceInbox(), window, told).next_step_s() == announced
+
+
 # ------------------------------------------------------------ throttling, wiping
 
 
