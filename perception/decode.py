@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from perception.messages import Fault, Packet
+from perception.messages import Fault, Packet, VideoParameters
 
 SAMPLE_RATE: Final = 16_000
 _MICROSECOND: Final = Fraction(1, 1_000_000)
@@ -53,6 +53,11 @@ class Sound:
     samples: Samples
     pts_us: int | None
 
+    @property
+    def duration_us(self) -> int:
+        """How long it lasts."""
+        return int(self.samples.size) * 1_000_000 // SAMPLE_RATE
+
 
 class PictureDecoder:
     """JPEG, PNG and WebP, one image a packet."""
@@ -86,7 +91,8 @@ class PictureDecoder:
 class VideoDecoder:
     """Any codec that FFmpeg decodes."""
 
-    def __init__(self, codec: str, extradata: bytes, max_pixels: int) -> None:
+    def __init__(self, codec: str, extradata: bytes, max_pixels: int, container: VideoParameters | None = None) -> None:
+        """container: what the track's container says of it, where there is one."""
         self._name = _FFMPEG_NAMES.get(codec, codec)
         try:
             context = av.CodecContext.create(self._name, "r")
@@ -98,6 +104,8 @@ class VideoDecoder:
         context.options = {"max_pixels": str(max_pixels)}
         # Frame threads would hold back one frame each, and take a fifth more of the processors' time.
         context.thread_type = "SLICE"
+        if container is not None:
+            _describe(context, container)
         if extradata:
             context.extradata = extradata
         self._context: Any = context
@@ -113,9 +121,7 @@ class VideoDecoder:
             raise ValueError("no parameter sets yet")
         unit = _unit(packet)
         unit.time_base = _MICROSECOND
-        unit.pts = unit.dts = packet.pts_us
-        if packet.pts_us is None:
-            unit.pts = unit.dts = None
+        unit.pts, unit.dts = packet.pts_us, packet.pts_us if packet.dts_us is None else packet.dts_us
         yield from self._decode(unit)
 
     def flush(self) -> Iterator[Picture]:
@@ -125,9 +131,21 @@ class VideoDecoder:
     def _decode(self, unit: "av.Packet[Any] | None") -> Iterator[Picture]:
         try:
             for frame in self._context.decode(unit):
-                yield Picture(frame, None if frame.pts is None else int(frame.pts))
+                # Without stamps of presentation the order of decoding goes through: frames leave the decoder in theirs.
+                stamp = frame.dts if frame.pts is None else frame.pts
+                yield Picture(frame, None if stamp is None else int(stamp))
         except av.error.FFmpegError as error:
             raise ValueError("a broken packet") from error
+
+
+def _describe(context: av.VideoCodecContext, container: VideoParameters) -> None:
+    """Tell a decoder what its container says: some find the size, the format of pixels or the variant nowhere else."""
+    context.width, context.height = container.width, container.height
+    if container.pixel_format is not None:
+        context.pix_fmt = container.pixel_format
+    if container.codec_tag:
+        context.codec_tag = container.codec_tag
+    context.bits_per_coded_sample = container.bits
 
 
 class SoundDecoder:

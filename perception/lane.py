@@ -11,7 +11,6 @@ from perception.config import SampleConfig, SoundConfig
 from perception.cuts import CutDetector
 from perception.decode import (
     Picture,
-    Sound,
     SoundDecoder,
     Undecodable,
     is_keyframe,
@@ -125,7 +124,7 @@ class Lane:
         self._file, self._pushed = isinstance(source, FileSource), isinstance(source, PushSource)
         kind = "file" if self._file else "live" if self.live else "fast"
         self._clock = MediaClock(kind, opened.start_wall_us, opened.resume_us)  # type: ignore[arg-type]
-        self._resumed = opened.resume_us > 0
+        self._resume_us = opened.resume_us
         self._config, self._sound_config, self._transcribe = sample, sound, transcribe
         self.out = LaneState()
         self._passing: Fault | None = None
@@ -223,7 +222,7 @@ class Lane:
                 yield from self._decode(message)
 
     def _begin_session(self, first: SessionStarted | Packet) -> None:
-        self._clock.begin_session()
+        self._clock.begin_session(first.arrival_us, first.arrival_wall_us)
         self._tracks.close()
         self._session = _Session(first.session)
         self._skipping_to_keyframe = False
@@ -299,7 +298,7 @@ class Lane:
             self.out.counters.dropped += 1
             return
         self._skipping_to_keyframe = False
-        yield from self._pictures(decoder.decode(packet), packet.arrival_us, packet.arrival_wall_us)
+        yield from self._pictures(decoder.decode(packet), packet.arrival_us)
 
     def _is_keyframe(self, packet: Packet) -> bool:
         if is_picture(packet.codec) or packet.keyframe:
@@ -311,18 +310,18 @@ class Lane:
         if isinstance(decoder, SoundDecoder):
             return
         try:
-            yield from self._pictures(decoder.flush(), arrival_us, 0)
+            yield from self._pictures(decoder.flush(), arrival_us)
         except ValueError:
             self.out.counters.dropped += 1
 
-    def _pictures(self, pictures: Iterator[Picture], arrival_us: int, arrival_wall_us: int) -> Iterator[Item]:
+    def _pictures(self, pictures: Iterator[Picture], arrival_us: int) -> Iterator[Item]:
         for picture in pictures:
             self.out.counters.received += 1
             self._session.pictures += 1
-            if self._file and picture.pts_us is not None and picture.pts_us <= self._clock.last_us:
+            if self._file and picture.pts_us is not None and 0 < self._resume_us >= picture.pts_us:
                 continue
             before_us = self._clock.last_us
-            media_us = self._clock.media_us(picture.pts_us, arrival_wall_us)
+            media_us = self._clock.media_us(picture.pts_us, arrival_us)
             if self._session.pictures == 1:
                 yield from self._gap(before_us, media_us)
             if self._is_wiped(media_us, arrival_us):
@@ -330,9 +329,16 @@ class Lane:
             self._note(picture, media_us, arrival_us)
             yield from self._consider(picture, media_us, arrival_us)
 
+    def _was_seen(self, picture: Picture) -> bool:
+        """A file that is read on begins with the keyframe before what is known already."""
+        if self._resuming and picture.pts_us is not None:
+            self._resuming = picture.pts_us <= self._clock.last_us
+            return self._resuming
+        return False
+
     def _gap(self, before_us: int, media_us: int) -> Iterator[Gap]:
         """Where a session begins after another, the time between them is not covered."""
-        known = self.out.last_media_us >= 0 or self._resumed
+        known = self.out.last_media_us >= 0 or self._resume_us > 0
         if known and media_us - before_us > _GAP_LEAST_US and not self._file:
             reason = "offline" if self.out.last_media_us >= 0 else "restart"
             yield Gap(self.stream, before_us, media_us, reason)
@@ -381,13 +387,9 @@ class Lane:
         if self._speech is None:
             self._speech = SpeechDetector(self._sound_config)
         for sound in decoder.decode(packet):
-            yield from self._spans(self._speech.feed(sound.samples, self._sound_time(sound, packet)))
-
-    def _sound_time(self, sound: Sound, packet: Packet) -> int:
-        pts_us = packet.pts_us if sound.pts_us is None else sound.pts_us
-        if pts_us is None:
-            return max(0, self.out.last_media_us)
-        return self._clock.peek_us(pts_us, packet.arrival_wall_us)
+            pts_us = packet.pts_us if sound.pts_us is None else sound.pts_us
+            start_us = self._clock.sound_us(pts_us, sound.duration_us, packet.arrival_us)
+            yield from self._spans(self._speech.feed(sound.samples, start_us))
 
     def _spans(self, spans: list[SpeechSpan]) -> Iterator[Speech]:
         for span in spans:
