@@ -64,7 +64,7 @@ def _position(cursor: str | None, kind: str, default: int) -> int:
 
 def _ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
     """One candidate an event, best first."""
-    ranking.score(candidates, Wanted(None, None, 1))
+    ranking.score(candidates, Wanted({}, None, 1))
     best: dict[int, Candidate] = {}
     for one in candidates:
         if one.seq not in best or one.score > best[one.seq].score:

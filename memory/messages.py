@@ -168,8 +168,8 @@ class Forget(Message, frozen=True):
 class Recall(Message, frozen=True):
     """What of the past does this question need?
 
-    since_us/until_us: an explicit range, or None to let time words decide. now_us: the newest moment of each stream on
-    its own media clock, same order as `streams`.
+    since_us/until_us: an explicit range on the first stream's clock, or None to let time words decide. now_us: the
+    newest moment of each stream on its own media clock, same order as `streams`.
     """
 
     request: int

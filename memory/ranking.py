@@ -1,7 +1,7 @@
 """Which events answer best: by likeness, words and time; then the few that together show most. Pure."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,28 +38,33 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What time says about the candidates: a moment that is meant, an order, the width of what is asked."""
+    """What time says about the candidates: a moment that is meant, an order, the width of what is asked.
 
-    target_us: int | None
+    targets_us: by stream, on its own clock. starts_us: wall time of each stream's media time 0; none: the same of all.
+    """
+
+    targets_us: Mapping[str, int]
     order: Order | None
     width_us: int
+    starts_us: Mapping[str, int] = field(default_factory=dict)
 
 
 def score(candidates: Sequence[Candidate], wanted: Wanted) -> None:
     """Set scores in 0..1: weighted soft ranks, so that likenesses of any encoder compare."""
     by_vector = _soft_ranks(candidates, [one.vector for one in candidates])
     by_words = _soft_ranks(candidates, [one.words for one in candidates])
-    by_time = _soft_ranks(candidates, [float(one.start_us) for one in candidates])
+    by_time = _soft_ranks(candidates, [wanted.starts_us.get(one.stream, 0) + one.start_us for one in candidates])
     total = VECTOR_WEIGHT + WORDS_WEIGHT * any(one.words is not None for one in candidates) + RECENCY_WEIGHT
-    total += TARGET_WEIGHT * (wanted.target_us is not None) + ORDER_WEIGHT * (wanted.order == "first")
+    total += TARGET_WEIGHT * bool(wanted.targets_us) + ORDER_WEIGHT * (wanted.order == "first")
     for n, one in enumerate(candidates):
         one.parts = {"vector": VECTOR_WEIGHT * by_vector[n], "words": WORDS_WEIGHT * by_words[n]}
         one.parts["recency"] = RECENCY_WEIGHT * by_time[n]
         if wanted.order == "first":
             one.parts["order"] = ORDER_WEIGHT * (1.0 - by_time[n])
-        if wanted.target_us is not None:
-            away = abs(one.media_us - wanted.target_us)
-            if one.start_us <= wanted.target_us <= one.end_us:
+        target_us = wanted.targets_us.get(one.stream)
+        if target_us is not None:
+            away = abs(one.media_us - target_us)
+            if one.start_us <= target_us <= one.end_us:
                 # What was seen last before a moment is what was there at that moment.
                 away //= 10
             one.parts["target"] = TARGET_WEIGHT * math.exp(-away / max(1, wanted.width_us))

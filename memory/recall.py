@@ -26,11 +26,12 @@ _OPEN_WIDTH_US: Final = 600_000_000
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a question asks of one stream."""
+    """What a question asks of one stream, on its own clock, which began at `start_wall_us`."""
 
     stream: Stream | None
     key: str
     now_us: int
+    start_wall_us: int
     time: TimeRange
     span: Span | None
 
@@ -46,36 +47,44 @@ class Recaller:
     def recall(self, message: Recall, streams: Mapping[str, Stream]) -> Context:
         """One context; of streams that are unknown, an empty coverage."""
         explicit = message.since_us is not None or message.until_us is not None
-        asked = [
-            self._ask(message, key, now_us, streams.get(key))
-            for key, now_us in zip(message.streams, message.now_us, strict=True)
-        ]
-        time = asked[0].time if asked else TimeRange(rest=message.question)
+        asked = [self._ask(message, n, streams) for n in range(len(message.streams))]
+        time = next((one.time for one in asked if one.time.limited), None)
+        if time is None:
+            time = asked[0].time if asked else TimeRange(rest=message.question)
         gate = decide(message.question, time, explicit=explicit)
         limit = message.limit or self._limit
         found = self._find(asked, time) if gate.past and limit > 0 else []
         picked = self._pick(found, asked, time, limit)
-        evidence = sorted(self._evidence(picked, streams), key=lambda one: (one.media_us, one.stream))
+        starts = {one.key: one.start_wall_us for one in asked}
+        evidence = sorted(
+            self._evidence(picked, streams), key=lambda one: (starts[one.stream] + one.media_us, one.stream)
+        )
         covered = [StreamCoverage(one.key, self._coverage(one, gate, evidence)) for one in asked]
         lines = [line for one in asked for line in _speech(one, gate, found)]
         since_us, until_us = (asked[0].span or (None, None)) if asked else (None, None)
         explain = _explain(asked, gate, time, found)
         return Context(message.request, evidence, lines, covered, since_us, until_us, gate.past, explain)
 
-    def _ask(self, message: Recall, key: str, now_us: int, stream: Stream | None) -> _Asked:
-        """An explicit range wins over words."""
+    def _ask(self, message: Recall, n: int, streams: Mapping[str, Stream]) -> _Asked:
+        """What the question asks of stream `n`. An explicit range wins over words."""
+        key, now_us = message.streams[n], message.now_us[n]
+        stream = streams.get(key)
         known = stream.spans().span if stream is not None else None
         start_wall_us, zone = (stream.settings[1], stream.settings[3]) if stream is not None else (0, "UTC")
         time = parse(message.question, Moment(now_us, start_wall_us, zone, known or (0, now_us)))
+        span: Span | None = None
         if message.since_us is not None or message.until_us is not None:
-            since = 0 if message.since_us is None else message.since_us
-            until = FOREVER_US if message.until_us is None else message.until_us
-            return _Asked(stream, key, now_us, time, (since, min(until, max(now_us, since) + 1)))
-        if not time.limited:
-            return _Asked(stream, key, now_us, time, None)
-        since = (known[0] if known else 0) if time.since_us is None else time.since_us
-        until = now_us + 1 if time.until_us is None else time.until_us
-        return _Asked(stream, key, now_us, time, (since, max(until, since + 1)))
+            first = streams.get(message.streams[0])
+            # A first stream that memory does not know began when it would have the same 'now'.
+            shift = first.settings[1] - start_wall_us if first is not None else now_us - message.now_us[0]
+            until = FOREVER_US if message.until_us is None else message.until_us + shift
+            since = min(0, until - 1) if message.since_us is None else message.since_us + shift
+            span = (since, min(until, max(now_us, since) + 1))
+        elif time.limited:
+            since = (known[0] if known else 0) if time.since_us is None else time.since_us
+            until = now_us + 1 if time.until_us is None else time.until_us
+            span = (since, max(until, since + 1))
+        return _Asked(stream, key, now_us, start_wall_us, time, span)
 
     # ------------------------------------------------------------ evidence
 
@@ -106,11 +115,10 @@ class Recaller:
     ) -> list[Candidate]:  # fmt: skip
         if not found:
             return []
-        span = asked[0].span
-        width = span[1] - span[0] if span is not None else _OPEN_WIDTH_US
-        explicit = span is not None and not time.limited
-        target = time.target_us if not explicit else None
-        ranking.score(found, Wanted(target, time.order, max(1, width // 4)))
+        width = max((one.span[1] - one.span[0] for one in asked if one.span is not None), default=_OPEN_WIDTH_US)
+        targets = {one.key: one.time.target_us for one in asked if one.time.target_us is not None}
+        starts = {one.key: one.start_wall_us for one in asked}
+        ranking.score(found, Wanted(targets, time.order, max(1, width // 4), starts))
         return ranking.pick(found, limit, width)
 
     def _evidence(self, picked: Sequence[Candidate], streams: Mapping[str, Stream]) -> list[Evidence]:
