@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -33,10 +33,15 @@ class _Call:
     path: str
     query: Json | None = None
     body: Json | None = None
+    picture: bytes | None = None
+    kind: str | None = None
 
     def parts(self) -> Json:
         """As httpx takes it."""
-        return {"method": self.method, "url": self.path, "params": _given(self.query or {}), "json": self.body}
+        parts = {"method": self.method, "url": self.path, "params": _given(self.query or {})}
+        if self.picture is not None:
+            return {**parts, "content": self.picture, "headers": {"content-type": self.kind}}
+        return {**parts, "json": self.body}
 
 
 class Api:
@@ -71,13 +76,39 @@ class Api:
         """DELETE a resource; {} where the server answers nothing."""
         return self._json(_Call("DELETE", path, query))
 
-    def bytes(self, path: str) -> bytes:
+    def picture(self, path: str) -> bytes:
         """GET a picture."""
         return self._send(_Call("GET", path)).content
 
     def add(self, stream: str, source: Json, **options: Any) -> Json:
         """Add a stream."""
         return self.post("/v1/streams", {"id": stream, "source": source, **options})
+
+    def stream(self, stream: str) -> Json:
+        """How a stream fares."""
+        return self.get(resource("streams", stream))
+
+    def remove(self, stream: str) -> None:
+        """Stop a stream and forget it whole."""
+        self.delete(resource("streams", stream))
+
+    def events(self, stream: str, **query: Any) -> list[Json]:
+        """All committed events that the query (since, until) asks for, oldest first."""
+        found: list[Json] = []
+        cursor: str | None = None
+        while True:
+            page = self.get(resource("streams", stream, "events"), limit=1000, cursor=cursor, **query)
+            found += page["events"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return sorted(found, key=lambda event: int(event["media_start_us"]))
+
+    def search(self, stream: str, picture: bytes, kind: str = "image/png", limit: int = 5) -> list[Json]:
+        """Events by likeness to a picture of this media type, best first."""
+        path = resource("streams", stream, "events", "search")
+        call = _Call("POST", path, {"limit": limit}, picture=picture, kind=kind)
+        found: list[Json] = self._json(call)["events"]
+        return found
 
     def ask(self, stream: str, question: str, **options: Any) -> Json:
         """Ask a stream; the whole answer."""
@@ -104,58 +135,6 @@ class Api:
     def _send(self, call: _Call) -> httpx.Response:
         try:
             return _check(self._http.request(**call.parts()))
-        except httpx.HTTPError as error:
-            raise _lost(self.url, error) from error
-
-
-class AsyncApi:
-    """`Api` for programs that run on asyncio; the same names, the same errors."""
-
-    def __init__(self, url: str | None = None, key: str | None = None) -> None:
-        self.url, options = _connection(url, key)
-        self._http = httpx.AsyncClient(**options)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
-
-    async def get(self, path: str, **query: Any) -> Json:
-        """GET a resource."""
-        return await self._json(_Call("GET", path, query))
-
-    async def post(self, path: str, body: Json) -> Json:
-        """POST a JSON body."""
-        return await self._json(_Call("POST", path, body=body))
-
-    async def delete(self, path: str, **query: Any) -> Json:
-        """DELETE a resource; {} where the server answers nothing."""
-        return await self._json(_Call("DELETE", path, query))
-
-    async def ask(self, stream: str, question: str, **options: Any) -> Json:
-        """Ask a stream; the whole answer."""
-        return await self._json(_question(stream, question, options))
-
-    async def ask_streamed(self, stream: str, question: str, **options: Any) -> AsyncIterator[str | Json]:
-        """Ask a stream: pieces of the answer's text as they come, at last the whole answer."""
-        call = _question(stream, question, {**options, "stream": True})
-        reader = _EventReader()
-        try:
-            async with self._http.stream(**call.parts()) as response:
-                if not response.is_success:
-                    await response.aread()
-                _check(response)
-                async for text in response.aiter_text():
-                    for said in reader.feed(text):
-                        yield said
-        except httpx.HTTPError as error:
-            raise _lost(self.url, error) from error
-        reader.close()
-
-    async def _json(self, call: _Call) -> Json:
-        try:
-            return _body(_check(await self._http.request(**call.parts())))
         except httpx.HTTPError as error:
             raise _lost(self.url, error) from error
 

@@ -106,7 +106,7 @@ def _watch_and_ask(
             with console.status(f"asking: {question.text}"):
                 live.ask(f"q{number}", question.text, max_tokens=_ANSWER_TOKENS)
                 replies.append(live.wait(f"q{number}"))
-        events = _all_events(api, stream)
+        events = api.events(stream)
         clock = _clock(events)
         asked = [
             Asked(question, reply, moments_of(reply.answer, events, clock, lambda address: _picture(api, address)))
@@ -156,18 +156,6 @@ def _judge(
     return check_all(script, asked, events, clock, words=not standin)
 
 
-def _all_events(api: Api, stream: str) -> list[Json]:
-    """All committed events, oldest first."""
-    found: list[Json] = []
-    cursor: str | None = None
-    while True:
-        page = api.get(f"/v1/streams/{stream}/events", limit=1000, cursor=cursor)
-        found += page["events"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            return sorted(found, key=lambda event: int(event["media_start_us"]))
-
-
 def _clock(events: list[Json]) -> Clock:
     if not events:
         raise ApiError("no_events", "the server remembers nothing of the film")
@@ -178,6 +166,6 @@ def _clock(events: list[Json]) -> Clock:
 def _picture(api: Api, address: str) -> bytes:
     """A frame of the evidence, by path or whole address; b"" where there is none."""
     try:
-        return api.bytes(address.removeprefix(api.url))
+        return api.picture(address.removeprefix(api.url))
     except ApiError:
         return b""

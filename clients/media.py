@@ -13,8 +13,6 @@ VIDEO: Final = 0
 SOUND: Final = 1
 SOUND_RATE: Final = 16_000
 _ANNEX_B: Final = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}
-CODECS: Final = {"h264": "h264", "hevc": "h265", "vp8": "vp8", "vp9": "vp9"}
-"""Codecs that can be pushed as they are: FFmpeg's names to those of the websocket."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +23,6 @@ class MediaUnit:
     pts_us: int
     data: bytes
     keyframe: bool
-
-
-def video_codec(path: Path) -> str | None:
-    """The websocket's name of the file's video codec, None if it cannot be pushed as it is."""
-    with av.open(str(path)) as container:
-        return CODECS.get(container.streams.video[0].codec_context.name) if container.streams.video else None
-
-
-def has_sound(path: Path) -> bool:
-    """Whether the file has a sound track."""
-    with av.open(str(path)) as container:
-        return bool(container.streams.audio)
 
 
 def media_units(path: Path) -> Iterator[MediaUnit]:

@@ -2,7 +2,7 @@
 
 import time
 
-from evaluation.api import Api
+from clients.api import Api
 from evaluation.checks import Check
 from evaluation.clips import looped_video, still_video
 from evaluation.registry import Progress

@@ -1,7 +1,6 @@
-"""Test videos, made on the spot: moving scenes of any length, and the access units of a file for pushing."""
+"""Test videos, made on the spot: moving and still scenes of any length."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -9,22 +8,12 @@ from typing import cast
 
 import av
 import numpy as np
-from av.bitstream import BitStreamFilterContext
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 """RGB, [height, width, 3]."""
 NOISY = 10
 """The quality (crf of x264) that leaves a sensor's noise in the picture: at the usual 23 most of it is gone."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One access unit of H.264 in Annex B form."""
-
-    pts_us: int
-    data: bytes
-    keyframe: bool
 
 
 def moving_picture(width: int, height: int, time_s: float, seed: int) -> Picture:
@@ -114,20 +103,6 @@ def looped_video(source: Path, path: Path, seconds: float) -> Path:
                 raise ValueError("nothing to loop")
             offset = end
     return path
-
-
-def units(path: Path) -> list[Unit]:
-    """The access units of an H.264 file; keyframes carry their parameter sets."""
-    found: list[Unit] = []
-    with av.open(str(path)) as container:
-        video = container.streams.video[0]
-        to_annex_b = BitStreamFilterContext("h264_mp4toannexb", video)
-        for packet in container.demux(video):
-            for unit in to_annex_b.filter(packet if packet.size else None):
-                if unit.pts is not None and unit.time_base is not None:
-                    pts_us = round(unit.pts * unit.time_base * 1_000_000)
-                    found.append(Unit(pts_us, bytes(unit), unit.is_keyframe))
-    return found
 
 
 def decoded(path: Path) -> Iterator[tuple[int, av.VideoFrame]]:

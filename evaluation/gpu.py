@@ -2,9 +2,11 @@
 
 import time
 
-from evaluation.api import Api
+from clients.api import Api
+from clients.live import Live
+from clients.media import media_units
 from evaluation.checks import Check
-from evaluation.clips import moving_video, units
+from evaluation.clips import moving_video
 from evaluation.hardware import gpu_name
 from evaluation.registry import Progress
 from evaluation.server_process import ServerProcess
@@ -32,13 +34,14 @@ def run(full: bool, progress: Progress) -> list[Check]:
 
 def _perceived_fps(server: ServerProcess, api: Api, seconds: float) -> float:
     """Encoded frames a second until the last of them is in memory."""
-    video = units(moving_video(server.videos / "gpu.mp4", seconds, fps=SAMPLE_FPS))
+    video = list(media_units(moving_video(server.videos / "gpu.mp4", seconds, fps=SAMPLE_FPS)))
     api.add("gpu", {"push": True, "pace": "fast"}, sample={"fps": SAMPLE_FPS})
-    with api.live("gpu") as live:
-        live.media(0, "h264")
+    with Live(api.url, "gpu") as live:
+        live.announce(0, "h264")
         began = time.monotonic()
         for unit in video:
             live.send(0, unit.data, unit.pts_us)
-        live.ask("Is it over?", max_tokens=1)
+        live.ask("last", "Is it over?", max_tokens=1)
+        live.wait("last")
         taken_s = time.monotonic() - began
     return len(video) / taken_s

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from websockets.exceptions import ConnectionClosed
-
-from evaluation.api import Api, Live
-from evaluation.clips import Unit
+from clients.api import ApiError, Json
+from clients.live import Live
+from clients.media import MediaUnit
 
 
 @dataclass(frozen=True)
@@ -23,14 +22,15 @@ class Seen:
 
 
 class LivePush:
-    """`with LivePush(api, "cam", units):` sends in real time from a thread of its own until it is left.
+    """`with LivePush(url, "cam", units, period_us):` sends in real time from a thread of its own until it is left.
 
     The units are sent in a loop, their clock going on. `seen` collects what the server says it perceived.
     """
 
-    def __init__(self, api: Api, stream: str, units: Sequence[Unit], period_us: int) -> None:
+    def __init__(self, url: str, stream: str, units: Sequence[MediaUnit], period_us: int) -> None:
+        self._url, self._stream = url, stream
         self._units, self._period_us = units, period_us
-        self._opening = api.live(stream)
+        self._live: Live | None = None
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self.seen: list[Seen] = []
@@ -39,9 +39,9 @@ class LivePush:
         self.error: str | None = None
 
     def __enter__(self) -> Self:
-        live = self._opening.__enter__()
-        live.say({"type": "subscribe", "topics": ["frames"]})
-        live.media(0, "h264")
+        live = self._live = Live(self._url, self._stream)
+        live.subscribe("frames")
+        live.announce(0, "h264")
         for work in (self._send, self._listen):
             self._threads.append(threading.Thread(target=work, args=(live,), daemon=True))
             self._threads[-1].start()
@@ -53,7 +53,8 @@ class LivePush:
         self._stop.set()
         for thread in self._threads:
             thread.join(10)
-        self._opening.__exit__(kind, error, trace)
+        if self._live is not None:
+            self._live.close()
 
     def _send(self, live: Live) -> None:
         began = time.monotonic()
@@ -67,23 +68,17 @@ class LivePush:
             self.late_s = max(self.late_s, -ahead_s)
             try:
                 live.send(0, unit.data, pts_us)
-            except ConnectionClosed as closed:
-                self.error = f"the server closed the connection: {closed}"
+            except ApiError as lost:
+                self.error = str(lost)
                 return
             self.sent += 1
 
     def _listen(self, live: Live) -> None:
         while not self._stop.is_set():
-            try:
-                message = live.receive(0.2)
-            except TimeoutError:
-                continue
-            except ConnectionClosed:
-                return
-            if isinstance(message, dict):
+            for message in live.told(0.2):
                 self._hear(message)
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _hear(self, message: Json) -> None:
         if message.get("type") == "frame":
             self.seen.append(Seen(wall_s(message["time"]), time.time()))
         elif message.get("type") == "error":

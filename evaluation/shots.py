@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from evaluation.api import Api, Json
+from clients.api import Api, Json
 from evaluation.boundaries import (
     Matched,
     Reference,
@@ -78,7 +78,7 @@ def run(full: bool, progress: Progress) -> list[Check]:
         evidence = _evidence(known, offset, stored)
         progress("pictures are searched for")
         found = _search(api, show, known, offset, stored)
-        encoder = str(api.server()["encoder"])
+        encoder = str(api.get("/v1/server")["encoder"])
     spans = [(event["media_start_us"] - offset, event["media_end_us"] - offset) for event in events]
     cuts = match([shot.start_us for shot in show.shots[1:]], event_boundaries(spans, MAX_EVENT_S * 1_000_000))
     return [*_cuts(cuts, full, show), *evidence, _searched(found, full, encoder)]
@@ -126,7 +126,7 @@ def _stored(api: Api, event: Json) -> list[Stored]:
     found = []
     for frame in event["frames"]:
         media_us = event["media_start_us"] + round((wall_s(frame["time"]) - begun_s) * 1e6)
-        picture = np.asarray(Image.open(io.BytesIO(api.get(frame["url"]))).convert("RGB"))
+        picture = np.asarray(Image.open(io.BytesIO(api.picture(frame["url"]))).convert("RGB"))
         found.append(Stored(media_us, picture))
     return found
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluation.api import Api, Refused
+from clients.api import Api, ApiError
 from evaluation.checks import Check
 from evaluation.clips import looped_video, moving_video
 from evaluation.registry import Progress
@@ -28,7 +28,7 @@ def run(full: bool, progress: Progress) -> list[Check]:
     with ServerProcess() as server, Api(server.url) as api:
         names = _open_streams(api, server.videos, minutes * 60 + 60, progress)
         usages, answers, refusals = _watch(server, api, names, minutes * 60, progress)
-        restarts = sum(process["restarts"] for process in api.server()["processes"].values())
+        restarts = sum(process["restarts"] for process in api.get("/v1/server")["processes"].values())
     counted = [usage for usage in usages if usage.at_s - usages[0].at_s >= SETTLED_S]
     note = f"{STREAMS} streams, {minutes} min, {answers} answers, {refusals} refused"
     wrong = went_wrong(answers, refusals, restarts, minutes)
@@ -84,7 +84,7 @@ def _watch(
 def _ask(api: Api, name: str) -> bool:
     try:
         api.ask(name, "What happened a minute ago?", max_tokens=16)
-    except Refused:
+    except ApiError:
         return False
     return True
 

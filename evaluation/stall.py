@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from evaluation.api import Api, Refused
+from clients.api import Api, ApiError
+from clients.live import Live
+from clients.media import media_units
 from evaluation.checks import Check
-from evaluation.clips import moving_video, units
+from evaluation.clips import moving_video
 from evaluation.live_push import LivePush, Seen, wall_s
 from evaluation.registry import Progress
 from evaluation.server_process import ServerProcess
@@ -65,7 +65,7 @@ def _stall(server: ServerProcess, api: Api, name: str, progress: Progress) -> St
     # Media time 0 is a whole second, so that the grid of samples is known.
     start = datetime.fromtimestamp(int(time.time()), UTC).isoformat()
     api.add(name, {"push": True, "pace": "real", "start": start}, sample={"fps": SAMPLE_FPS})
-    with LivePush(api, name, units(video), seconds * 1_000_000) as camera:
+    with LivePush(api.url, name, list(media_units(video)), seconds * 1_000_000) as camera:
         progress("a camera starts")
         until(lambda: api.stream(name)["frames"]["encoded"] >= 6, 60, "six frames encoded")
         api.ask(name, "What do you see?", max_tokens=8)
@@ -73,7 +73,7 @@ def _stall(server: ServerProcess, api: Api, name: str, progress: Progress) -> St
         stall = _while_stopped(server, api, name, camera)
         if camera.error is not None:
             raise RuntimeError(camera.error)
-    api.delete(name)
+    api.remove(name)
     return stall
 
 
@@ -187,7 +187,7 @@ def _ask_quietly(url: str, name: str) -> None:
     try:
         with Api(url) as api:
             api.ask(name, "What do you see?", max_tokens=4)
-    except (Refused, httpx.HTTPError):
+    except ApiError:
         return
 
 
@@ -237,17 +237,18 @@ def _watch(url: str, video: Path, askers: int) -> tuple[int, int, int]:
         for thread in threads:
             thread.start()
         try:
-            with api.live(name) as live:
-                live.media(0, "h264")
-                for unit in units(video):
+            with Live(api.url, name) as live:
+                live.announce(0, "h264")
+                for unit in media_units(video):
                     live.send(0, unit.data, unit.pts_us)
-                live.ask("Is it over?", max_tokens=1, deadline_ms=120_000)
+                live.ask("last", "Is it over?", max_tokens=1, deadline_ms=120_000)
+                live.wait("last")
                 frames = _settled(api, name)
         finally:
             over.set()
             for thread in threads:
                 thread.join(60)
-        api.delete(name)
+        api.remove(name)
     return frames["sampled"], frames["encoded"], sum(answers)
 
 
@@ -271,5 +272,5 @@ def _keep_asking(url: str, name: str, over: threading.Event, answers: list[int],
             try:
                 api.ask(name, "What happened a moment ago?", max_tokens=4)
                 answers[place] += 1
-            except Refused:
+            except ApiError:
                 over.wait(0.2)

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-import httpx
-
-from evaluation.api import Api
+from clients.api import Api
 from evaluation.checks import Check
 from evaluation.clips import moving_video
 from evaluation.registry import Progress
@@ -21,7 +19,8 @@ def run(full: bool, progress: Progress) -> list[Check]:
     for n in range((5 if full else 3) + 1):
         progress("first start, not counted" if n == 0 else f"start {n}")
         with ServerProcess() as server:
-            httpx.get(f"{server.url}/readyz", timeout=10).raise_for_status()
+            with Api(server.url) as api:
+                api.get("/readyz")
             usage = _at_work(server, progress)
             taken_s = server.stop()
         if n > 0:

@@ -16,7 +16,8 @@ from typing import Any, Final
 import torch
 from transformers import AutoTokenizer
 
-from evaluation.api import Api, Json
+from clients.api import Api, Json
+from clients.live import Live
 from evaluation.baselines.bare_generate import BareModel, Generated
 from evaluation.checks import Check
 from evaluation.live_push import wall_s
@@ -84,11 +85,12 @@ def _compare(folder: Path, questions: int) -> list[bool]:
     with ServerProcess(["--model", str(folder)], environment=alike) as server, Api(server.url) as api:
         pictures = [random_jpeg(dice) for _ in range(_PICTURES)]
         api.add(NAME, {"push": True, "pace": "fast", "start": START})
-        with api.live(NAME) as live:
-            live.media(0, "jpeg")
+        with Live(api.url, NAME) as live:
+            live.announce(0, "jpeg")
             for n, picture in enumerate(pictures):
                 live.send(0, picture, n * _STEP_US)
-            live.ask("Is all of it there?", max_tokens=1)
+            live.ask("last", "Is all of it there?", max_tokens=1)
+            live.wait("last")
         return [one for _ in range(questions) for one in _ask_twice(api, bare, pictures, dice)]
 
 
@@ -122,7 +124,7 @@ def _evidence(api: Api, answer: Json) -> Iterator[Evidence]:
         event, n = events[used["event"]], int(used["frame"].rsplit("/", 1)[1])
         time = next(frame["time"] for frame in event["frames"] if frame["n"] == n)
         media_us = round(wall_s(time) * 1e6) - _START_US
-        yield Evidence(_stream().stream, event["id"], n, media_us, 0, 0, 0.0, api.get(used["frame"]))
+        yield Evidence(_stream().stream, event["id"], n, media_us, 0, 0, 0.0, api.picture(used["frame"]))
 
 
 def _same(bare: Bare, answer: Json, prompt: Prompt) -> bool:

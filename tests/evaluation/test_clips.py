@@ -1,11 +1,11 @@
-"""Test videos: their length and clock, their access units, joining with known cuts."""
+"""Test videos: their length and clock, joining with known cuts."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from evaluation.clips import decoded, looped_video, moving_picture, moving_video, still_video, units
+from evaluation.clips import decoded, looped_video, moving_picture, moving_video, still_video
 from evaluation.joined import FPS, SIZE, choose, join, scene_scores
 
 
@@ -21,16 +21,6 @@ def test_a_moving_video_moves(tmp_path: Path) -> None:
 def test_a_still_video_stands_still(tmp_path: Path) -> None:
     frames = [frame.to_ndarray(format="gray").astype(int) for _, frame in decoded(still_video(tmp_path / "s.mp4", 1))]
     assert 0 < np.abs(frames[0] - frames[-1]).mean() < 4
-
-
-def test_units_are_annex_b_and_keyframes_carry_their_parameters(tmp_path: Path) -> None:
-    found = units(moving_video(tmp_path / "u.mp4", 3, fps=10, size=(160, 96)))
-    assert [unit.pts_us for unit in found] == [n * 100_000 for n in range(30)]
-    assert [place for place, unit in enumerate(found) if unit.keyframe] == [0, 10, 20]
-    for unit in found:
-        assert unit.data[:4] == b"\0\0\0\1"
-        kinds = {part[0] & 31 for part in unit.data.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:] if part}
-        assert ({7, 8} <= kinds) == unit.keyframe
 
 
 def test_a_loop_goes_on_where_it_ended(tmp_path: Path) -> None:
