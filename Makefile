@@ -1,5 +1,7 @@
 # Two commands for a stranger: `make demo` and `make test`. Both set up all that they need in .venv, without root.
 PYTHON ?= python3
+# cpu or gpu: which FAISS is installed beside PyTorch.
+EXTRA ?= cpu
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -30,15 +32,23 @@ setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev
 
 # The stamps depend on pyproject.toml alone, so that a second run starts at once.
-$(VENV)/.installed: pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[cpu]'
+$(VENV)/.installed: pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRA)]'
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
+
+# Debian's python3 makes no complete environment without its package python3-venv: then its pip, if it has one, helps.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "OmniLive needs Python 3.11 or later: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || \
+	    { $(PYTHON) -m venv --clear --without-pip $(VENV) && \
+	      $(PYTHON) -m pip --quiet --python $(BIN)/python install pip; } || \
+	    { rm -rf $(VENV); echo "$(PYTHON) can make no virtual environment: it has neither ensurepip nor pip." \
+	      "Install python3-venv, or name another: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage artefacts
