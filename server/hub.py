@@ -199,6 +199,7 @@ class Hub:
 
     async def stop(self) -> None:
         """End every open question and what runs beside."""
-        for run in self.questions.open_runs():
-            self.questions.cancel(run)
+        self.questions.end_all(
+            Fault("draining", "the server is stopping: ask again in a moment")
+        )
         await self.core.stop()

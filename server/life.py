@@ -1,5 +1,6 @@
 """The life of streams: added, restored, opened again after a stage died, changed, deleted."""
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 
@@ -39,8 +40,10 @@ from server.times import parse_wall
 logger = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 10.0
+DELETE_TIMEOUT_S = 1.9
+"""Of all that a deletion waits for: it is promised within 2 s."""
 CLOSE_TIMEOUT_S = 0.8
-DROP_TIMEOUT_S = 1.1
+"""Of that, for perception: a hung one leaves memory enough."""
 WIPE_ALL_US = 2**62
 
 
@@ -84,44 +87,55 @@ class StreamLife:
 
     async def delete(self, entry: StreamEntry) -> None:
         """Stop a stream and forget it whole. Raises RequestError; then the stream is still there."""
-        async with entry.changing:
-            if not self.core.is_ready("memory"):
-                raise not_ready("memory")
-            entry.closing = True
-            try:
-                await self._close_source(entry)
-                request = self.core.next_request()
-                await self.core.call("memory", ("Dropped", request), DropMemory(entry.key, request), DROP_TIMEOUT_S)
-                await self._drop_caches(entry)
-            except BaseException:
-                entry.closing = False
-                if self.core.is_ready("memory"):
-                    self._send_open(entry)
-                raise
-            self.registry.remove(entry)
+        if not self.core.is_ready("memory"):
+            raise not_ready("memory")
+        entry.closing = True
+        try:
+            await self._delete(entry, asyncio.get_running_loop().time() + DELETE_TIMEOUT_S)
+        except BaseException:
+            entry.closing = False
+            if self.core.is_ready("memory"):
+                self._send_open(entry)
+            raise
         self.core.metrics.forget_stream(entry.key)
         for watcher in entry.watchers:
             watcher.close()
 
-    async def _close_source(self, entry: StreamEntry) -> None:
+    async def _delete(self, entry: StreamEntry, deadline: float) -> None:
+        """One deadline over all waits, that for another change included."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await entry.changing.acquire()
+        except TimeoutError:
+            raise RequestError("deadline_exceeded", "the stream is being changed: try again in a moment") from None
+        try:
+            await self._close_source(entry, min(CLOSE_TIMEOUT_S, _left(deadline)))
+            request = self.core.next_request()
+            await self.core.call("memory", ("Dropped", request), DropMemory(entry.key, request), _left(deadline))
+            await self._drop_caches(entry, _left(deadline))
+            self.registry.remove(entry)
+        finally:
+            entry.changing.release()
+
+    async def _close_source(self, entry: StreamEntry, timeout_s: float) -> None:
         if not self.core.is_ready("perception"):
             return
         request = self.core.next_request()
         self.core.host.send("perception", WipeWindow(entry.key, request, 0, WIPE_ALL_US))
         try:
-            await self.core.call("perception", ("StreamClosed", entry.key), CloseStream(entry.key), CLOSE_TIMEOUT_S)
+            await self.core.call("perception", ("StreamClosed", entry.key), CloseStream(entry.key), timeout_s)
         except RequestError as error:
             # A hung perception must not keep a stream alive: it reads the message when it goes on, or dies.
             logger.warning("perception did not close a stream (%s)", error.code, extra={"stream": entry.id})
         entry.opened.clear()
 
-    async def _drop_caches(self, entry: StreamEntry) -> None:
+    async def _drop_caches(self, entry: StreamEntry, timeout_s: float) -> None:
         if not self.core.is_ready("reasoning"):
             return
         request = self.core.next_request()
         message = ForgetCaches(entry.key, request, [])
         try:
-            await self.core.call("reasoning", ("CachesForgotten", request), message, CLOSE_TIMEOUT_S)
+            await self.core.call("reasoning", ("CachesForgotten", request), message, timeout_s)
         except RequestError as error:
             # Nothing can recall the stream any more, and a dead process has no caches.
             logger.warning("reasoning did not drop its caches (%s)", error.code, extra={"stream": entry.id})
@@ -326,3 +340,8 @@ class StreamLife:
     def _keep_secret(declaration: Declaration) -> None:
         if declaration.url is not None:
             redactor.add(secrets_of(declaration.url))
+
+
+def _left(deadline: float) -> float:
+    """Seconds until then on the loop's clock."""
+    return max(0.0, deadline - asyncio.get_running_loop().time())

@@ -84,6 +84,11 @@ class Questions:
         """An admitted question cannot be sent."""
         self._end(run, Failed(error))
 
+    def end_all(self, fault: Fault) -> None:
+        """No question is answered any more."""
+        for run in self.open_runs():
+            self._fail(run, fault)
+
     def open_runs(self) -> list[Run]:
         """Questions that have not ended."""
         return list(self._open.values())
