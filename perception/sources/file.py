@@ -21,6 +21,8 @@ _OPTIONS: Final = {
     "format_whitelist": "matroska,mov,avi,mpegts,mpeg,mpegvideo,h264,hevc,vvc,av1,obu,ivf,m4v,vc1,h263,mjpeg,flv,"
     "live_flv,asf,ogg,rm,wtv,dv,gxf,mxf,nut,nsv,yuv4mpegpipe,gif",
     "protocol_whitelist": "file",
+    # Stamps that start over are ours to mend: FFmpeg takes those of a joined recording for a day's overflow.
+    "correct_ts_overflow": "0",
 }
 _MISSING: Final = Fault("source_not_found", "the file is not there or cannot be read")
 _NO_VIDEO: Final = Fault("source_invalid", "the file is not a video that can be read")

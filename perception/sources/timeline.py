@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ from perception.messages import Packet
 from perception.sources.demux import Raw, microseconds
 
 _BACK_US: Final = 1_000_000
-"""Stamps of a track that go back by more than this are another recording's, joined to the one before."""
+_BACK_FRAMES: Final = 16
+"""Stamps of a track that go back by more than both are another recording's, joined to the one before: less is the
+order in which frames are decoded."""
 _SHORT_US: Final = 2_000_000
 """A file that ends this much before its own header says is cut off."""
 _LONGEST_WAIT_US: Final = 10_000_000
@@ -39,15 +42,16 @@ class Timeline:
         if at_us is None:
             dts_us, shift_us = expected_us or 0, 0
         else:
-            shift_us = self._shift(track, at_us, expected_us)
+            earliest_us = None if expected_us is None else expected_us - max(_BACK_US, _BACK_FRAMES * period_us)
+            shift_us = self._shift(track, at_us, earliest_us)
             dts_us = at_us + shift_us
         self._next_us[track] = dts_us + period_us
         pts_us = None if packet.pts_us is None else packet.pts_us + shift_us
         return msgspec.structs.replace(packet, pts_us=pts_us, dts_us=dts_us)
 
-    def _shift(self, track: int, at_us: int, expected_us: int | None) -> int:
+    def _shift(self, track: int, at_us: int, earliest_us: int | None) -> int:
         join = self._joins.get(track, 0)
-        if expected_us is not None and at_us + self._shifts[join] < expected_us - _BACK_US:
+        if earliest_us is not None and at_us + self._shifts[join] < earliest_us:
             join = self._joins[track] = join + 1
             if join == len(self._shifts):
                 self._shifts.append(max(self._next_us.values()) - at_us)
@@ -70,13 +74,27 @@ class Pace:
         return ahead_us <= 0 or not stop.wait(ahead_us / 1e6)
 
 
+@dataclass
+class _Reach:
+    """How far a track was read. gap_us: between its newest two stamps."""
+
+    newest_us: int
+    end_us: int
+    gap_us: int = 0
+
+    def read(self, at_us: int, lasts_us: int) -> None:
+        if at_us > self.newest_us:
+            self.gap_us, self.newest_us = at_us - self.newest_us, at_us
+        self.end_us = max(self.end_us, at_us + (lasts_us or self.gap_us))
+
+
 class Ends:
-    """How far each track of a file was read, on the file's own clock."""
+    """Where the tracks of a file ended, held against where its header says they do; on the file's own clock."""
 
     def __init__(self, container: InputContainer, chosen: list[Any], seen_us: int) -> None:
         """seen_us: up to where it was read before."""
         self._container, self._chosen, self._seen_us = container, chosen, seen_us
-        self._ends_us: dict[int, int] = {}
+        self._reached: dict[int, _Reach] = {}
 
     def watch(self) -> Iterator[Raw]:
         """The packets of the chosen tracks; those of others pass by, since the file's length is that of its longest."""
@@ -84,23 +102,28 @@ class Ends:
         for raw in self._container.demux():
             index, at = raw.stream.index, raw.pts if raw.pts is not None else raw.dts
             if at is not None:
-                end_us = microseconds(at, raw.time_base) + period_us(raw)
-                self._ends_us[index] = max(end_us, self._ends_us.get(index, end_us))
+                at_us = microseconds(at, raw.time_base)
+                reached = self._reached.setdefault(index, _Reach(at_us, at_us))
+                reached.read(at_us, microseconds(raw.duration or 0, raw.time_base))
             if index in wanted:
                 yield raw
 
     @property
     def short(self) -> bool:
         """Whether a chosen track ends before its header says; where only the file has a length, whether all do."""
-        lengths = {one.index: _own_end_us(one) for one in self._chosen}
-        own = {index: end_us for index, end_us in lengths.items() if end_us is not None}
-        tolerance_us = max(_SHORT_US, 2 * frame_us(self._chosen[0]))
-        if own:
-            return any(self._ends_us.get(n, self._seen_us) < end_us - tolerance_us for n, end_us in own.items())
+        ends_us = {one.index: _own_end_us(one) for one in self._chosen}
+        if any(end_us is not None for end_us in ends_us.values()):
+            return any(end_us is not None and self._is_short(self._of(n), end_us) for n, end_us in ends_us.items())
         if self._container.duration is None:
             return False
-        end_us = (self._container.start_time or 0) + self._container.duration
-        return max(self._ends_us.values(), default=self._seen_us) < end_us - tolerance_us
+        farthest = max(self._reached.values(), key=lambda one: one.end_us, default=self._of(-1))
+        return self._is_short(farthest, (self._container.start_time or 0) + self._container.duration)
+
+    def _of(self, index: int) -> _Reach:
+        return self._reached.get(index, _Reach(self._seen_us, self._seen_us))
+
+    def _is_short(self, reached: _Reach, end_us: int) -> bool:
+        return reached.end_us < end_us - max(_SHORT_US, 2 * reached.gap_us)
 
 
 def _own_end_us(stream: Any) -> int | None:
@@ -111,14 +134,11 @@ def _own_end_us(stream: Any) -> int | None:
 
 def period_us(raw: Raw) -> int:
     """How long a packet lasts, as far as the container knows."""
-    return microseconds(raw.duration, raw.time_base) if raw.duration else frame_us(raw.stream)
-
-
-def frame_us(stream: Any) -> int:
-    """How long a frame of a track lasts on average."""
-    if stream.type != "video":
+    if raw.duration:
+        return microseconds(raw.duration, raw.time_base)
+    if raw.stream.type != "video":
         return 0
-    return round(1_000_000 / (stream.average_rate or stream.guessed_rate or Fraction(_USUAL_RATE)))
+    return round(1_000_000 / (raw.stream.average_rate or raw.stream.guessed_rate or Fraction(_USUAL_RATE)))
 
 
 def _now_us() -> int:
