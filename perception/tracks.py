@@ -61,4 +61,4 @@ class Tracks:
             return PictureDecoder(packet.codec, self._max_pixels)
         if is_sound(packet.codec):
             return SoundDecoder(packet) if self._hears else None
-        return VideoDecoder(packet.codec, packet.extradata, self._max_pixels)
+        return VideoDecoder(packet.codec, packet.extradata, self._max_pixels, packet.video)
