@@ -155,6 +155,8 @@ class LimitsSection(Section):
     """Bad websocket messages in a row before the connection is closed."""
     drain_s: Annotated[float, Field(ge=0, le=600)] = 30.0
     """How long open questions may go on after SIGTERM."""
+    load_s: Annotated[float, Field(ge=1, le=86_400)] = 600.0
+    """How long a process may take to load its models; then it is killed and started again."""
 
 
 class LogSection(Section):

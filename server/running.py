@@ -13,6 +13,7 @@ from server.doors.protocol_http import BoundedHttp
 from server.doors.protocol_ws import PING_EVERY_S, PONG_WITHIN_S, DrainingWebSocket
 from server.errors import START_CODES, ServerFailed, StartError
 from server.hub import Hub
+from server.ipc.keeper import HostLimits
 from server.ipc.supervisor import StageHost, StageStartFailed
 from server.preflight import Ground
 from server.settings import stage_configs
@@ -66,6 +67,7 @@ class Running:
         return StageHost(
             stage_configs(config, self._ground.models),
             self._hub,
+            limits=HostLimits(ready_s=config.limits.load_s),
             log_json=config.log.format == "json",
             log_level=config.log.level,
             secrets=secrets,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,10 +29,11 @@ _FLUSH_S: Final = 0.002
 class HostLimits:
     """Patience, in seconds. A stage that shows no progress has its stacks dumped, then is killed.
 
-    After `budget` restarts within `budget_window_s`, none of which was ready for `healthy_s`, it is given up.
+    After `budget` restarts within `budget_window_s`, none of which was ready for `healthy_s`, it is given up. One that
+    was never ready counts for good: a load may take longer than the window.
     """
 
-    ready_s: float = 120.0
+    ready_s: float = 600.0
     dump_s: float = 5.0
     kill_s: float = 10.0
     backoff_s: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -80,7 +82,7 @@ class StageKeeper:
         self._command = command
         self._process: StageProcess | None = None
         self._loop = asyncio.get_running_loop()
-        self._restarted_at: deque[float] = deque()
+        self._deaths: list[float] = []
         self._inbox: deque[Any] = deque()
         self._launched_at = self._progress_at = self._ready_at = self._patient_until = 0.0
         self._dumped = False
@@ -244,17 +246,17 @@ class StageKeeper:
     def _restart(self, was_ready: bool) -> None:
         now = time.monotonic()
         if was_ready and now - self._ready_at >= self._limits.healthy_s:
-            self._restarted_at.clear()
-        while self._restarted_at and now - self._restarted_at[0] > self._limits.budget_window_s:
-            self._restarted_at.popleft()
-        tries = len(self._restarted_at)
+            self._deaths.clear()
+        self._deaths = [at for at in self._deaths if now - at <= self._limits.budget_window_s]
+        tries = len(self._deaths)
         refused = self._refusal is not None and self.restarts == 0 and not was_ready
         if refused or tries >= self._limits.budget:
             fault = self._refusal or Fault("process_lost", f"the {self.stage} process keeps dying; see the log")
             self._events.on_fatal(self.stage, fault)
             return
         self.restarts += 1
-        self._restarted_at.append(now)
+        # One that died while it loaded is never too long ago: nothing was well since.
+        self._deaths.append(now if was_ready else math.inf)
         delay = self._limits.backoff_s[min(tries, len(self._limits.backoff_s) - 1)]
         self._timer = self._loop.call_later(delay, self.launch)
 

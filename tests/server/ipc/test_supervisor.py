@@ -258,6 +258,24 @@ async def test_a_stage_that_dies_while_it_loads_fails_the_start(make: Any) -> No
     assert hosted.host.status()["perception"].restarts == 5
 
 
+async def test_a_stage_that_takes_long_to_die_while_it_loads_is_given_up_too(make: Any) -> None:
+    hosted = make(HostLimits(backoff_s=(0.0,), budget=3, budget_window_s=0.0), perception="exit 9")
+    with pytest.raises(StageStartFailed) as failed:
+        await asyncio.wait_for(hosted.host.start(), 30)
+    assert (failed.value.stage, failed.value.fault.code) == ("perception", "process_lost")
+    assert hosted.host.status()["perception"].restarts == 3
+
+
+async def test_a_stage_that_was_ready_may_die_again_after_the_window(launch: Any, until: Any) -> None:
+    hosted = await launch(HostLimits(backoff_s=(0.0,), healthy_s=60.0, budget=1, budget_window_s=0.0))
+    for _ in range(3):
+        pid = hosted.pid("reasoning")
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: hosted.host.status()["reasoning"].state != "ready")
+        await hosted.replaced("reasoning", pid)
+    assert not [call for call in hosted.events.calls if call[0] == "fatal"]
+
+
 async def test_a_stage_that_is_not_ready_in_time_is_killed(make: Any, capfd: Any) -> None:
     hosted = make(HostLimits(ready_s=1.5, backoff_s=(0.0,), budget=1), memory="sleep 60")
     with pytest.raises(StageStartFailed) as failed:
