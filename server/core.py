@@ -154,8 +154,12 @@ class Core:
             raise not_ready(stage) from None
 
     def send(self, stage: StageName, message: Message) -> None:
-        """Send or raise RequestError not_ready."""
-        if not self.is_ready(stage) or not self.host.send(stage, message):
+        """Send or raise RequestError: not_ready, or invalid_field for what has no form between processes."""
+        try:
+            sent = self.is_ready(stage) and self.host.send(stage, message)
+        except (OverflowError, UnicodeEncodeError):
+            raise RequestError("invalid_field", "a number or a character of this request cannot be passed on") from None
+        if not sent:
             raise not_ready(stage)
 
     async def call(self, stage: StageName, key: Key, message: Message, timeout_s: float) -> Any:

@@ -63,7 +63,7 @@ class ErrorReply(Reply):
 
 
 class SourceSpec(Request):
-    """Where a stream comes from: a camera or file by `url`, or `push` by a client."""
+    """Where a stream comes from: a camera or file by `url`, or `push` by a client. `pace` is real if nothing is said."""
 
     url: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
     push: Literal[True] | None = None
@@ -74,8 +74,6 @@ class SourceSpec(Request):
     def _one_kind(self) -> "SourceSpec":
         if (self.url is None) == (self.push is None):
             raise ValueError('give either "url" or "push": true')
-        if self.push and self.pace is None:
-            raise ValueError('a push stream needs "pace": "real" or "fast"')
         return self
 
 
@@ -376,6 +374,7 @@ class ServerReply(Reply):
     version: str
     pid: int
     model: str
+    encoder: str
     uptime_s: float
     processes: dict[str, ProcessView]
     limits: dict[str, int | float]

@@ -1,13 +1,15 @@
-"""The ends of things: a stream that is deleted in bounded time, questions of a server that stops."""
+"""The ends of things: a deletion in bounded time, questions of a server that stops, messages that cannot be sent."""
 
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from perception.messages import CloseStream
 from reasoning.messages import Ask, Cancel
 from server import life
+from server.errors import RequestError
 
 
 @pytest.fixture
@@ -83,3 +85,17 @@ def test_a_live_client_hears_the_same_before_goodbye(live_rig: Any) -> None:
     assert [one["type"] for one in heard] == ["websocket.send", "websocket.send", "websocket.close"]
     assert '"draining"' in heard[1]["text"]
     assert heard[2]["code"] == 1001
+
+
+@pytest.mark.parametrize("content", [2**64, -(2**63) - 1, "\ud800"])
+async def test_what_cannot_be_encoded_is_an_error_of_its_request(rig: Any, content: Any) -> None:
+    await rig.add()
+    rig.host.send = lambda stage, message: bool(msgspec.msgpack.encode(content))
+    with pytest.raises(RequestError) as caught:
+        await rig.hub.core.call("memory", ("Request", 7), object(), 10)
+    assert caught.value.code == "invalid_field"
+    assert not rig.hub.core.waiters.resolve(("Request", 7), None), "nobody waits for what was never sent"
+    async with rig.client() as client:
+        answer = await client.post("/v1/streams/cam/questions", json={"question": "What?"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_field")
+    assert len(rig.hub.questions) == 0

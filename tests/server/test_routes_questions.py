@@ -421,6 +421,7 @@ async def test_the_server_tells_of_itself(rig: Any) -> None:
         assert server["processes"]["memory"]["pid"] == 4242
         assert server["limits"]["streams"] == 64
         assert server["model"].startswith("embedded")
+        assert server["encoder"].startswith("embedded")
         assert (await client.get("/livez")).json() == {"status": "live"}
         ready = await client.get("/readyz")
         assert ready.json() == {"status": "ready", "stages": dict.fromkeys(server["processes"], "ready")}
