@@ -98,7 +98,7 @@ class Questions:
         if request.streams is None:
             entries = self.registry.of_tenant(tenant)
         else:
-            entries = [self.registry.find(tenant, name) for name in dict.fromkeys(request.streams)]
+            entries = [self.registry.find(tenant, name, "streams") for name in dict.fromkeys(request.streams)]
         if not entries:
             raise RequestError("no_frames_yet", "there is no stream: add one first", "streams")
         return entries

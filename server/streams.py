@@ -149,9 +149,8 @@ class StreamEntry:
         """Its clock, now."""
         start = self.declaration.start_wall_us
         newest = max(self.newest_us, 0)
-        if self.on_file_time or self.source is None:
-            return Clock(start, newest)
-        return Clock(start, max(newest, clocks.wall_us() - start))
+        latest = newest if self.declaration.pace == "fast" else max(newest, clocks.wall_us() - start)
+        return Clock(start, newest if self.on_file_time or self.source is None else latest, latest)
 
     def saw_frame(self, media_us: int, arrival_us: int) -> None:
         """A frame was perceived."""
@@ -228,11 +227,11 @@ class Registry:
         """The stream that the processes call so."""
         return self._entries.get(key)
 
-    def find(self, tenant: str, stream: str) -> StreamEntry:
-        """A tenant's stream. Raises RequestError stream_not_found."""
+    def find(self, tenant: str, stream: str, param: str = "id") -> StreamEntry:
+        """A tenant's stream. Raises RequestError stream_not_found, of the field that names it."""
         entry = self._entries.get(f"{tenant}/{stream}")
         if entry is None or entry.closing:
-            raise RequestError("stream_not_found", "there is no stream of this id", "id")
+            raise RequestError("stream_not_found", "there is no stream of this id", param)
         return entry
 
     def of_tenant(self, tenant: str) -> list[StreamEntry]:

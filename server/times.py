@@ -22,10 +22,12 @@ _HOW = "write a time like 2026-11-20T23:24:34Z, -10m (before now) or 12.5 (secon
 
 
 class Clock(NamedTuple):
-    """A stream's clock at one moment: wall time of media time 0, and its own 'now' in media time."""
+    """A stream's clock at one moment: wall time of media time 0, its own 'now' in media time, and where that is behind
+    (a file that is read as it was filmed), the media time behind which the future begins."""
 
     start_wall_us: int
     now_us: int
+    latest_us: int = 0
 
 
 def wall_text(wall_us: int) -> str:
@@ -73,7 +75,7 @@ def parse_range(since: str | float | None, until: str | float | None, clock: Clo
     """
     since_us = None if since is None else parse_time(since, clock, "since")
     until_us = None if until is None else parse_time(until, clock, "until")
-    if since_us is not None and since_us > clock.now_us + FUTURE_TOLERANCE_US:
+    if since_us is not None and since_us > max(clock.now_us, clock.latest_us) + FUTURE_TOLERANCE_US:
         raise RequestError("time_in_future", "since lies in the future: ask about what has happened", "since")
     if since_us is not None and until_us is not None and since_us >= until_us:
         raise RequestError("invalid_time_range", "since must be before until", "since")

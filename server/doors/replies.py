@@ -77,6 +77,9 @@ def _query_of(dependant: Dependant) -> set[str]:
     return own.union(*map(_query_of, dependant.dependencies))
 
 
+_UNION_TAGS = frozenset({"str", "float"})
+"""Pydantic tells by them which type of a field that takes several was tried."""
+
 CHECKED = [Depends(check_request)]
 TheHub = Annotated[Hub, Depends(hub_of)]
 Who = Annotated[Principal, Depends(principal_of)]
@@ -133,6 +136,8 @@ def explain_invalid(errors: list[Any]) -> RequestError:
         return RequestError("invalid_field", "the request is not valid")
     first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     where = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    if len(where) > 1 and where[-1] in _UNION_TAGS and first["type"] != "extra_forbidden":
+        where.pop()
     if first["type"] in ("json_invalid", "json_type"):
         return RequestError("invalid_json", "the body is not JSON")
     if not where and (first["type"] == "missing" or isinstance(first.get("input"), bytes)):

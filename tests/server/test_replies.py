@@ -65,3 +65,21 @@ def test_a_websocket_with_an_unknown_parameter_is_refused_before_the_upgrade(liv
         client.websocket_connect("/v1/streams/cam/live?key=x").__enter__()
     assert (caught.value.status_code, caught.value.json()["error"]["param"]) == (400, "key")
     assert rig.hub.sessions.idle.is_set()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code", "param"),
+    [
+        ("/streams/cam/questions", {"question": "?", "since": []}, "invalid_field", "since"),
+        ("/streams/cam/questions", {"question": "?", "until": {"a": 1}}, "invalid_field", "until"),
+        ("/streams/cam/questions", {"question": "?", "str": 1}, "invalid_field", "str"),
+        ("/streams", {"id": "a", "source": {"push": True, "str": 1}}, "invalid_field", "source.str"),
+        ("/questions", {"question": "?", "streams": ["cam", "nope"]}, "stream_not_found", "streams"),
+        ("/questions", {"question": "?", "streams": [5]}, "invalid_field", "streams.0"),
+    ],
+)
+async def test_the_field_that_was_sent_is_named(rig: Any, path: str, body: Any, code: str, param: str) -> None:
+    await rig.add()
+    async with rig.client() as client:
+        error = (await client.post(f"/v1{path}", json=body)).json()["error"]
+    assert (error["code"], error["param"]) == (code, param)

@@ -106,6 +106,15 @@ def test_ranges_that_make_no_sense(since: str | float, until: str | float | None
     assert caught.value.code == code
 
 
+def test_the_future_of_a_stream_whose_now_lies_back() -> None:
+    clock = Clock(NOW.start_wall_us, 60_000_000, latest_us=3_600_000_000)
+    assert parse_range("-10s", None, clock) == (50_000_000, None)
+    assert parse_range(3000, None, clock) == (3_000_000_000, None)
+    with pytest.raises(RequestError) as caught:
+        parse_range(3603, None, clock)
+    assert caught.value.code == "time_in_future"
+
+
 @given(st.integers(0, 3600), st.integers(0, 10**6))
 def test_a_range_is_never_upside_down(since: int, until: int) -> None:
     if since >= until:
