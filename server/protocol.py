@@ -63,7 +63,7 @@ class ErrorReply(Reply):
 
 
 class SourceSpec(Request):
-    """Where a stream comes from: a camera or file by `url`, or `push` by a client. `pace` is real if nothing is said."""
+    """Where a stream comes from: a camera or file by `url`, or `push` by a client. No `pace` means real."""
 
     url: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
     push: Literal[True] | None = None

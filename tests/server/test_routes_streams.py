@@ -101,7 +101,6 @@ async def test_what_the_stages_are_told(rig: Any) -> None:
         ("{}", "invalid_field", "id"),
         ('{"id": "a"}', "invalid_field", "source"),
         ('{"id": "a", "source": {}}', "invalid_field", "source"),
-        ('{"id": "a", "source": {"push": true}}', "invalid_field", "source"),
         ('{"id": "a", "source": {"push": false, "pace": "real"}}', "invalid_field", "source.push"),
         ('{"id": "a", "source": {"push": true, "pace": "slow"}}', "invalid_field", "source.pace"),
         ('{"id": "a", "source": {"push": true, "url": "rtsp://x", "pace": "real"}}', "invalid_field", "source"),
