@@ -71,7 +71,7 @@ class Guard:
         self._connections += 1
         self._core.metrics.connections.set(self._connections)
         try:
-            await self._admit(scope, headers, receive, _Reply(self._core, scope, send, name))
+            await self._admit(scope, headers, receive, _Reply(self._core, scope, send, name, self._partner(headers)))
         finally:
             self._connections -= 1
             self._core.metrics.connections.set(self._connections)
@@ -82,6 +82,9 @@ class Guard:
             self._check_place(scope, headers)
             if self._connections > self._config.limits.connections and scope["path"] not in _QUIET:
                 raise RequestError("too_many_connections", "the server has too many connections: try again in a moment")
+            if reply.is_preflight(headers):
+                await reply.allow()
+                return
             scope.setdefault("state", {})["principal"] = self.authorise(scope, headers)
             self._check_time(scope)
             if scope["type"] == "http":
@@ -112,7 +115,7 @@ class Guard:
         if not self._is_ours(host, scope):
             raise RequestError("origin_not_allowed", "this Host is not the server's: add it to security.hosts")
         origin = headers.get("origin")
-        if origin is None or origin.lower() in self._origins:
+        if origin is None or self._partner(headers) is not None:
             return
         try:
             parts = urlsplit(origin)
@@ -120,6 +123,11 @@ class Guard:
             parts = urlsplit("")
         if parts.scheme not in ("http", "https") or parts.netloc.lower() != host.lower():
             raise RequestError("origin_not_allowed", "this Origin may not call: add it to security.origins")
+
+    def _partner(self, headers: dict[str, str]) -> str | None:
+        """The Origin, where it is a configured one: its pages may read what we answer."""
+        origin = headers.get("origin")
+        return origin if origin is not None and origin.lower() in self._origins else None
 
     def _is_ours(self, host: str, scope: Scope) -> bool:
         name = host_name(host)
@@ -179,7 +187,9 @@ def _replay(first: Message, receive: Receive) -> Receive:
 class _Reply:
     """The way back: knows what was said already, and says refusals in either protocol."""
 
-    def __init__(self, core: Core, scope: Scope, send: Send, name: str) -> None:
+    def __init__(self, core: Core, scope: Scope, send: Send, name: str, partner: str | None) -> None:
+        """partner: the configured origin whose page asks, None where it is our own or none."""
+        self._partner = partner
         self._core = core
         self._scope = scope
         self._send = send
@@ -198,6 +208,16 @@ class _Reply:
         elif kind == "websocket.http.response.start":
             self._status = message["status"]
         await self._send(message)
+
+    def is_preflight(self, headers: dict[str, str]) -> bool:
+        """Whether a browser asks if a partner's page may ask; it sends no key with that."""
+        asks = self._scope["type"] == "http" and self._scope["method"] == "OPTIONS"
+        return asks and self._partner is not None and "access-control-request-method" in headers
+
+    async def allow(self) -> None:
+        """Yes, it may."""
+        await self.send({"type": "http.response.start", "status": 204, "headers": _PREFLIGHT})
+        await self.send({"type": "http.response.body", "body": b""})
 
     async def refuse(self, error: RequestError) -> None:
         """The error instead of what was asked for, unless something was said already."""
@@ -231,11 +251,16 @@ class _Reply:
             return
 
     def _common(self) -> list[tuple[bytes, bytes]]:
-        return [
+        said = [
             (b"x-request-id", self._name.encode()),
             (b"x-content-type-options", b"nosniff"),
             (b"cache-control", b"no-store"),
         ]
+        if self._partner is not None:
+            said.append((b"access-control-allow-origin", self._partner.encode("latin-1")))
+            said.append((b"access-control-expose-headers", b"Retry-After, X-Request-Id"))
+            said.append((b"vary", b"Origin"))
+        return said
 
     def log(self) -> None:
         """One line a request, without its query: that may be content."""
@@ -246,6 +271,11 @@ class _Reply:
         logger.log(level, "%s %s %d %.1f ms", method, _printable(self._scope["path"]), self._status, took_ms)
 
 
+_PREFLIGHT = [
+    (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
+    (b"access-control-allow-headers", b"Authorization, Content-Type, X-Request-Id"),
+    (b"access-control-max-age", b"600"),
+]
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WS"})
 
 

@@ -71,6 +71,39 @@ async def test_own_and_configured_origins(make_rig: Callable[..., Any]) -> None:
             assert (await client.get("/v1/streams")).status_code == 200
 
 
+PREFLIGHT = {"Access-Control-Request-Method": "DELETE", "Access-Control-Request-Headers": "authorization"}
+
+
+async def test_a_page_of_a_configured_origin_may_call(make_rig: Callable[..., Any]) -> None:
+    rig = make_rig(key=KEY, security={"origins": ["https://App.example/"]})
+    async with rig.client(Origin="https://app.example") as client:
+        # A browser sends no key with its preflight.
+        preflight = await client.options("/v1/streams/cam/memory", headers=PREFLIGHT)
+        assert (preflight.status_code, preflight.content) == (204, b"")
+        assert "DELETE" in preflight.headers["access-control-allow-methods"]
+        assert "Authorization" in preflight.headers["access-control-allow-headers"]
+        allowed = await client.get("/v1/streams", headers={"Authorization": f"Bearer {KEY}"})
+        refused = await client.get("/v1/streams")
+        assert (allowed.status_code, refused.status_code) == (200, 401)
+        for response in (preflight, allowed, refused):
+            assert response.headers["access-control-allow-origin"] == "https://app.example"
+            assert response.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [("https://evil.example", 403), ("http://127.0.0.1:8000", 405), (None, 405)]
+)
+async def test_no_other_page_is_told_that_it_may_call(
+    make_rig: Callable[..., Any], origin: str | None, status: int
+) -> None:
+    rig = make_rig(security={"origins": ["https://app.example"]})
+    async with rig.client() as client:
+        headers = PREFLIGHT if origin is None else {**PREFLIGHT, "Origin": origin}
+        response = await client.options("/v1/streams", headers=headers)
+    assert response.status_code == status
+    assert not any(name.startswith("access-control") for name in response.headers)
+
+
 async def test_large_bodies_are_refused(make_rig: Callable[..., Any]) -> None:
     rig = make_rig(limits={"body_bytes": 2048})
 
