@@ -97,9 +97,10 @@ class OpenMemory(Message, frozen=True):
 
 
 class UpdateMemory(Message, frozen=True):
-    """Replace declaration and options of an open store."""
+    """Replace declaration and options of an open store; answered by `Updated`."""
 
     stream: str
+    request: int
     declaration: str
     options: MemoryOptions
     time_zone: str
@@ -278,6 +279,12 @@ class BarrierReached(Message, frozen=True):
     fault: Fault | None = None
 
 
+class Updated(Message, frozen=True):
+    """Answer to `UpdateMemory`: it is on disk."""
+
+    request: int
+
+
 class Dropped(Message, frozen=True):
     """Answer to `DropMemory`."""
 
@@ -336,6 +343,7 @@ MemoryOutput = (
     | MemoryStatus
     | EventCommitted
     | BarrierReached
+    | Updated
     | Dropped
     | EventPage
     | EventFound

@@ -33,6 +33,7 @@ from memory.messages import (
     SearchPicture,
     StreamCoverage,
     StreamRestored,
+    Updated,
     UpdateMemory,
 )
 from memory.recall import Recaller
@@ -247,10 +248,24 @@ class MemoryStage:
 
     def _update(self, message: UpdateMemory) -> None:
         stream = self._streams.get(message.stream)
-        if stream is not None:
-            start = stream.settings.start_wall_us
-            settings = Settings(message.declaration, start, message.options, message.time_zone)
-            self._keeper.settings(stream, settings)
+        if stream is None:
+            self._outputs.append(Refused(message.request, NO_STREAM))
+            return
+        start = stream.settings.start_wall_us
+        settings = Settings(message.declaration, start, message.options, message.time_zone)
+        self._keeper.settings(stream, settings)
+
+        def refused(fault: Fault) -> None:
+            self._outputs.append(Refused(message.request, fault))
+
+        def done(_: object) -> None:
+            # What failed before this one waits to be written again.
+            if stream.again:
+                refused(stream.fault or BROKEN)
+            else:
+                self._outputs.append(Updated(message.request))
+
+        self._writer.put(Job(stream.store, lambda _: None, done, refused))
 
     def _drop(self, message: DropMemory) -> None:
         """Out of sight first; told when it is; its bytes go after that."""

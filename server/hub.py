@@ -21,6 +21,7 @@ from memory.messages import (
     Refused,
     SearchPicture,
     StreamRestored,
+    Updated,
 )
 from perception.messages import Fault, Percept, PerceptRecord, StreamClosed, StreamStatus, Unchanged, WindowWiped
 from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, CachesForgotten
@@ -69,6 +70,7 @@ class Hub:
             EventFound: self._answered,
             FrameFound: self._answered,
             Forgotten: self._answered,
+            Updated: self._answered,
             Refused: self._refused,
             AnswerDelta: self.questions.delta,
             AnswerDone: self.questions.done,
@@ -199,7 +201,5 @@ class Hub:
 
     async def stop(self) -> None:
         """End every open question and what runs beside."""
-        self.questions.end_all(
-            Fault("draining", "the server is stopping: ask again in a moment")
-        )
+        self.questions.end_all(Fault("draining", "the server is stopping: ask again in a moment"))
         await self.core.stop()

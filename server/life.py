@@ -40,6 +40,7 @@ from server.times import parse_wall
 logger = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 10.0
+UPDATE_TIMEOUT_S = 10.0
 DELETE_TIMEOUT_S = 1.9
 """Of all that a deletion waits for: it is promised within 2 s."""
 CLOSE_TIMEOUT_S = 0.8
@@ -77,10 +78,20 @@ class StreamLife:
         return entry
 
     async def change(self, entry: StreamEntry, options: StreamOptions) -> None:
-        """Take over new options. Raises RequestError not_ready."""
-        changed = with_options(entry.declaration, options)
-        self.core.send("memory", self._update(changed))
-        entry.declaration = changed
+        """Take over new options, once they are on disk. Raises RequestError; then the old ones hold."""
+        if entry.fault is not None and not entry.memory_open:
+            raise refusal(entry.fault)
+        async with entry.changing:
+            changed = with_options(entry.declaration, options)
+            message = self._update(changed)
+            try:
+                await self.core.call("memory", ("Request", message.request), message, UPDATE_TIMEOUT_S)
+            except BaseException:
+                # Memory may have the new ones, or write them when it can.
+                if self.core.is_ready("memory"):
+                    self.core.host.send("memory", self._update(entry.declaration))
+                raise
+            entry.declaration = changed
         if "sample" in options.model_fields_set and entry.source_open:
             self.core.host.send("perception", SetSampling(entry.key, self._fps(changed)))
         entry.tell_state()
@@ -312,7 +323,8 @@ class StreamLife:
 
     def _update(self, declaration: Declaration) -> UpdateMemory:
         zone = declaration.time_zone or self.core.config.time_zone
-        return UpdateMemory(declaration.key, declaration.json(), declaration.memory_options, zone)
+        request = self.core.next_request()
+        return UpdateMemory(declaration.key, request, declaration.json(), declaration.memory_options, zone)
 
     def _open_source(self, entry: StreamEntry) -> None:
         if entry.source is None or entry.source_open or entry.closing or not entry.memory_open:

@@ -27,6 +27,7 @@ from memory.messages import (
     Recall,
     Refused,
     SearchPicture,
+    Updated,
     UpdateMemory,
 )
 from perception.messages import (
@@ -216,7 +217,7 @@ def _asks(message: Any) -> tuple[Any, ...]:
             return ("barrier", stream, number)
         case Recall(request):
             return ("recall", request)
-        case DropMemory() | Forget() | ListEvents() | SearchPicture() | GetEvent() | GetFrame():
+        case UpdateMemory() | DropMemory() | Forget() | ListEvents() | SearchPicture() | GetEvent() | GetFrame():
             return ("request", message.request)
     return ()
 
@@ -230,6 +231,6 @@ def _answers(message: Any) -> tuple[Any, ...]:
             return ("barrier", stream, number)
         case Context(request):
             return ("recall", request)
-        case Dropped() | Forgotten() | EventPage() | EventFound() | FrameFound() | Refused():
+        case Updated() | Dropped() | Forgotten() | EventPage() | EventFound() | FrameFound() | Refused():
             return ("request", message.request)
     return ()

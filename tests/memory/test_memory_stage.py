@@ -32,6 +32,7 @@ from memory.messages import (
     Refused,
     SearchPicture,
     StreamRestored,
+    Updated,
     UpdateMemory,
 )
 from memory.stage import MemoryStage
@@ -314,8 +315,8 @@ def test_a_restart_restores_everything(make_stage: Any, tools: Any) -> None:
     first = make_stage()
     tools.drive(first, tools.opening(), *three_scenes(tools), Barrier(tools.stream, 1))
     before = tools.only(tools.drive(first, listing(tools.stream)), EventPage).events
-    settings = UpdateMemory(tools.stream, '{"id": "cam", "v": 2}', MemoryOptions(max_event_us=5 * S), "UTC")
-    tools.drive(first, settings)
+    settings = UpdateMemory(tools.stream, 7, '{"id": "cam", "v": 2}', MemoryOptions(max_event_us=5 * S), "UTC")
+    assert tools.only(tools.drive(first, settings), Updated) == Updated(7)
     first.close()
     second = make_stage()
     assert second.has_work()

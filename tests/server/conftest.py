@@ -151,6 +151,9 @@ class FakeHost:
     def _openmemory(self, message: memory.OpenMemory) -> None:
         self.say("memory", memory.MemoryOpened(message.stream, self.ended_us, self.open_fault))
 
+    def _updatememory(self, message: memory.UpdateMemory) -> None:
+        self.say("memory", memory.Updated(message.request))
+
     def _dropmemory(self, message: memory.DropMemory) -> None:
         self.events.pop(message.stream, None)
         self.say("memory", memory.Dropped(message.stream, message.request))

@@ -1,4 +1,4 @@
-"""The ends of things: a deletion in bounded time, questions of a server that stops, messages that cannot be sent."""
+"""What is promised of changes and ends: on disk, in bounded time, with the right error."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from perception.messages import CloseStream
+from memory.messages import Refused, Updated, UpdateMemory
+from perception.messages import CloseStream, Fault, SetSampling
 from reasoning.messages import Ask, Cancel
 from server import life
 from server.errors import RequestError
@@ -50,6 +51,35 @@ async def test_a_deletion_does_not_wait_for_ever_for_another_change(rig: Any, mo
         assert (await client.get("/v1/streams/cam")).status_code == 200
         monkeypatch.undo()
         assert (await client.delete("/v1/streams/cam")).status_code == 204
+
+
+async def test_a_change_is_acknowledged_when_it_is_on_disk(rig: Any) -> None:
+    await rig.add()
+    rig.host.silent.add(UpdateMemory)
+    async with rig.client() as client:
+        changing = asyncio.create_task(client.patch("/v1/streams/cam", json={"prompt": "look", "sample": {"fps": 1}}))
+        while not rig.host.of(UpdateMemory):
+            await asyncio.sleep(0)
+        assert not changing.done()
+        assert (await client.get("/v1/streams/cam")).json()["options"]["prompt"] is None
+        assert rig.host.of(SetSampling) == []
+        rig.host.say("memory", Updated(rig.host.of(UpdateMemory)[-1].request))
+        assert (await changing).json()["options"]["prompt"] == "look"
+        assert [one.sample_fps for one in rig.host.of(SetSampling)] == [1.0]
+
+
+async def test_a_change_that_cannot_be_stored_is_taken_back(rig: Any) -> None:
+    await rig.add()
+    rig.host.silent.add(UpdateMemory)
+    async with rig.client() as client:
+        changing = asyncio.create_task(client.patch("/v1/streams/cam", json={"prompt": "look"}))
+        while not rig.host.of(UpdateMemory):
+            await asyncio.sleep(0)
+        rig.host.say("memory", Refused(rig.host.of(UpdateMemory)[-1].request, Fault("storage_full", "free space")))
+        refused = await changing
+        assert (refused.status_code, refused.json()["error"]["code"]) == (507, "storage_full")
+        assert (await client.get("/v1/streams/cam")).json()["options"]["prompt"] is None
+    assert '"prompt":null' in rig.host.of(UpdateMemory)[-1].declaration
 
 
 async def test_questions_that_a_stopping_server_ends_may_be_asked_again(rig: Any) -> None:
