@@ -4,7 +4,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from memory import retention, writing
 from memory.config import MemoryConfig
@@ -19,7 +19,7 @@ from memory.messages import (
 from memory.rows import EventRow
 from memory.store import Settings, Store, put_settings
 from memory.stream import Stream
-from memory.writer import Job, Writer
+from memory.writer import FULL, Job, Writer
 from perception.messages import Fault
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Keeper:
                 case GapRecord():
                     self._put(stream, partial(_with, writing.put_gap, outcome))
                 case AddSpeech():
-                    self._put(stream, partial(_with, writing.add_speech, outcome.seq, outcome.spoken))
+                    self._add_speech(stream, outcome)
 
     def save_open(self, stream: Stream) -> None:
         """Commit the open event as it stands."""
@@ -65,11 +65,16 @@ class Keeper:
         known = stream.saved_frames if stream.saved_seq == row.seq else frozenset()
         growth = sum(len(frame.jpeg) for frame in row.frames if frame.picture not in known)
         stream.saved_seq, stream.saved_frames = row.seq, frozenset(frame.picture for frame in row.frames)
-        self._put(stream, partial(_with, writing.put_event, row), growth=growth + 1)
+
+        def failed(fault: Fault) -> None:
+            stream.saved, stream.saved_seq = None, 0
+            self._failed(stream, fault)
+
+        run = partial(_with, writing.put_event, row)
+        self._writer.put(Job(stream.store, run, lambda _: self._stored(stream, room=True), failed, growth + 1))
 
     def _save_closed(self, stream: Stream, row: EventRow) -> None:
-        start, end = row.start_us, max(row.end_us, row.observed_us + 1)
-        stream.covered.add(start, end)
+        stream.covered.add(row.start_us, max(row.end_us, row.observed_us + 1))
         if self._writer.backlog_bytes > _BACKLOG_BYTES:
             self._lose(stream, row, "overload")
             return
@@ -79,7 +84,7 @@ class Keeper:
             # What was forgotten meanwhile is taken out of the index behind this, and never told.
             known = stream.closing.pop(row.seq, None)
             stream.index.add(row.seq, (known or row).frames)
-            self._committed(stream)
+            self._stored(stream, room=True)
             if known is not None:
                 self._say(EventCommitted(known.record(stream.key)))
 
@@ -98,21 +103,55 @@ class Keeper:
             log.error("a stream's memory cannot be stored: %s", fault.code, extra={"stream": stream.key})
         stream.fault = fault
         stream.status_due = True
+        if stream.retry_at_us is None:
+            stream.retry_at_us = self._clock() + _RETRY_US
         while len(stream.unsaved) > _UNSAVED:
             self._lose(stream, stream.unsaved.popleft(), fault.code)
 
     def _lose(self, stream: Stream, row: EventRow, reason: str) -> None:
-        """An event that has no place: its time becomes a gap, which is told when there is room again."""
+        """An event that has no place: what of it is on disk already stays, the rest of its time becomes a gap."""
         stream.covered.remove(row.start_us, max(row.end_us, row.observed_us + 1))
-        stream.lost.append(GapRecord(row.start_us, max(row.end_us, row.start_us + 1), reason))
 
-    def _committed(self, stream: Stream) -> None:
-        stream.fault = None
+        def done(kept: writing.Kept | None) -> None:
+            if kept is not None:
+                stream.covered.add(row.start_us, kept.end_us)
+                stream.index.add(row.seq, (frame for frame in row.frames if frame.n in kept.numbers))
+
+        self._put(stream, partial(_with, writing.give_up, row.seq, GapRecord(*row.span, reason)), done)
+
+    def _stored(self, stream: Stream, *, room: bool) -> None:
+        """Something came to the disk. What little fits on a full one is no sign of room."""
         stream.status_due = True
+        waiting = stream.unsaved or stream.again
+        if not waiting and (room or stream.fault != FULL):
+            stream.fault = None
 
-    def _put(self, stream: Stream, run: Callable[[sqlite3.Connection], object], growth: int = 0) -> None:
-        job = Job(stream.store, run, lambda _: self._committed(stream), partial(self._failed, stream), growth)
-        self._writer.put(job)
+    def _put(
+        self, stream: Stream, run: Callable[[sqlite3.Connection], Any], follow: Callable[[Any], None] = lambda _: None
+    ) -> None:
+        """Commit a small change, now or when it can be."""
+
+        def done(result: Any) -> None:
+            self._stored(stream, room=False)
+            follow(result)
+
+        def failed(fault: Fault) -> None:
+            stream.again.append((run, follow))
+            self._failed(stream, fault)
+
+        self._writer.put(Job(stream.store, run, done, failed))
+
+    def _add_speech(self, stream: Stream, late: AddSpeech) -> None:
+        def done(known: bool) -> None:
+            if known:
+                return
+            for n, row in enumerate(stream.unsaved):
+                if row.seq == late.seq:
+                    stream.unsaved[n] = row.saying(late.spoken)
+            if late.seq in stream.closing:
+                self._add_speech(stream, late)
+
+        self._put(stream, partial(_with, writing.add_speech, late.seq, late.spoken), done)
 
     # ------------------------------------------------------------ barriers, settings
 
@@ -132,7 +171,8 @@ class Keeper:
         """Keep changed settings; a smaller budget is held to at once."""
         if settings != stream.settings:
             stream.configure(settings, self._config)
-            self._put(stream, partial(_with, put_settings, settings))
+            # Whenever it is done, it is the newest that counts.
+            self._put(stream, lambda db: put_settings(db, stream.settings))
         self._retain(stream)
 
     # ------------------------------------------------------------ retention
@@ -161,18 +201,20 @@ class Keeper:
     def tick(self, stream: Stream, now_us: int) -> None:
         """Commit an open event that has changed, try again what failed, say how much there is."""
         if self._may_retry(stream, now_us):
-            stream.saved_at_us = now_us
-            lost, stream.lost = stream.lost, []
-            unsaved, stream.unsaved = list(stream.unsaved), type(stream.unsaved)()
-            for row in unsaved:
-                self._save_closed(stream, row)
-            for gap in lost:
-                self._put(stream, partial(_with, writing.put_gap, gap))
-            stream.saved = None
+            self._retry(stream)
         if self._open_is_old(stream, now_us):
             self.save_open(stream)
         if self._may_tell(stream, now_us):
             self._tell(stream, now_us)
+
+    def _retry(self, stream: Stream) -> None:
+        stream.retry_at_us = None
+        unsaved, stream.unsaved = list(stream.unsaved), type(stream.unsaved)()
+        again, stream.again = stream.again, []
+        for row in unsaved:
+            self._save_closed(stream, row)
+        for run, follow in again:
+            self._put(stream, run, follow)
 
     def _open_is_old(self, stream: Stream, now_us: int) -> bool:
         if now_us - stream.saved_at_us < self._config.commit_us:
@@ -181,8 +223,8 @@ class Keeper:
         return row is not None and row != stream.saved
 
     def _may_retry(self, stream: Stream, now_us: int) -> bool:
-        waiting = bool(stream.unsaved or stream.lost)
-        return waiting and now_us - stream.saved_at_us >= _RETRY_US
+        waiting = bool(stream.unsaved or stream.again)
+        return waiting and stream.retry_at_us is not None and now_us >= stream.retry_at_us
 
     def _may_tell(self, stream: Stream, now_us: int) -> bool:
         at = stream.status_at_us

@@ -68,6 +68,10 @@ class EventRow(msgspec.Struct, frozen=True):
         """What was said, None where no recogniser ran or nothing was."""
         return transcript_of(self.speech)
 
+    def saying(self, said: Spoken) -> "EventRow":
+        """With something more that was said."""
+        return msgspec.structs.replace(self, speech=with_speech(self.speech, said))
+
     def without(self, is_dead: Callable[[int], bool]) -> "EventRow":
         """Without the pictures that were captured at a dead moment, and without the vector that they had a part in."""
         frames = tuple(frame for frame in self.frames if not is_dead(frame.captured_us))
@@ -89,6 +93,11 @@ def reach_of(start_us: int, end_us: int, speech: tuple[Spoken, ...]) -> tuple[in
         min([start_us, *(said.start_us for said in speech)]),
         max([end_us, start_us + 1, *(said.end_us for said in speech)]),
     )
+
+
+def with_speech(speech: tuple[Spoken, ...], said: Spoken) -> tuple[Spoken, ...]:
+    """Speech and something more, in time order."""
+    return tuple(sorted((*speech, said), key=lambda spoken: spoken.start_us))
 
 
 def transcript_of(speech: tuple[Spoken, ...]) -> str | None:

@@ -1,18 +1,24 @@
 """One stream in memory's process: its store, the event that goes on, its index, what it covers."""
 
+import sqlite3
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from memory.config import MemoryConfig
 from memory.coverage import JOINT_US
 from memory.events import Bounds, EventBuilder
 from memory.index import VectorIndex
-from memory.messages import EventRecord, GapRecord, MemoryOptions
+from memory.messages import EventRecord, MemoryOptions
 from memory.retention import Budget
 from memory.rows import EventRow
 from memory.spans import Spans
 from memory.store import Settings, Store
 from perception.messages import Fault
+
+Change = tuple[Callable[[sqlite3.Connection], Any], Callable[[Any], None]]
+"""What is done to the store; what follows once it is on disk."""
 
 
 @dataclass
@@ -20,7 +26,7 @@ class Stream:
     """State of a stream; everything on the stage's thread.
 
     closing: closed events whose commit is under way. unsaved: those whose commit failed; tried again, the oldest given
-    up. covered: time of all events but the open one.
+    up. again: small changes whose commit failed, and what follows them. covered: time of all events but the open one.
     """
 
     key: str
@@ -33,7 +39,8 @@ class Stream:
     budget: Budget
     closing: dict[int, EventRow] = field(default_factory=dict)
     unsaved: deque[EventRow] = field(default_factory=deque)
-    lost: list[GapRecord] = field(default_factory=list)
+    again: list[Change] = field(default_factory=list)
+    retry_at_us: int | None = None
     saved: EventRow | None = None
     saved_seq: int = 0
     saved_frames: frozenset[int] = frozenset()

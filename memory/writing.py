@@ -19,6 +19,7 @@ from memory.rows import (
     reach_of,
     transcript_of,
     unpack_speech,
+    with_speech,
 )
 from memory.spans import Span, Spans
 
@@ -36,6 +37,14 @@ class Gone:
     reach_start_us: int
     reach_end_us: int
     bytes: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left of an event that was given up: its time until `end_us`, some of its frames."""
+
+    end_us: int
+    numbers: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -156,15 +165,15 @@ def _put_words(db: sqlite3.Connection, seq: int, transcript: str | None, caption
     db.execute("INSERT INTO words (rowid, transcript, caption) VALUES (?, ?, ?)", (seq, transcript, caption))
 
 
-def add_speech(db: sqlite3.Connection, seq: int, said: Spoken) -> None:
-    """Speech that became known after its event was closed; of an event that is gone, nothing is kept."""
+def add_speech(db: sqlite3.Connection, seq: int, said: Spoken) -> bool:
+    """Speech that became known after its event was closed. False: the event is not there, and nothing is kept."""
     row = db.execute(
         "SELECT id, start_us, end_us, reach_end_us, open, merged, caption, speech FROM events WHERE seq = ?", (seq,)
     ).fetchone()
     if row is None:
-        return
+        return False
     event, start_us, end_us, reach_end_us, is_open, merged, caption, blob = row
-    speech = tuple(sorted((*unpack_speech(blob), said), key=lambda spoken: spoken.start_us))
+    speech = with_speech(unpack_speech(blob), said)
     reach = reach_of(start_us, max(end_us, reach_end_us), speech)
     told = (event, start_us, end_us, *reach, is_open, merged, caption, pack_speech(speech))
     db.execute(
@@ -172,16 +181,35 @@ def add_speech(db: sqlite3.Connection, seq: int, said: Spoken) -> None:
         (*reach, told[-1], len(said.text or "") * 2, event_crc(told), seq),
     )
     _put_words(db, seq, transcript_of(speech), caption)
+    return True
 
 
 def close_open_events(db: sqlite3.Connection) -> int:
     """Events that a process which died left open end where they are."""
+    return len(_close(db, "open", ()))
+
+
+def give_up(db: sqlite3.Connection, seq: int, gap: GapRecord) -> Kept | None:
+    """An event that cannot be stored as it ended: it ends as it was stored last, if it was; the rest is a gap."""
+    ends = _close(db, "open AND seq = ?", (seq,))
+    for end_us in ends:
+        gap = GapRecord(max(end_us, gap.start_us + 1), gap.end_us, gap.reason)
+    if gap.start_us < gap.end_us:
+        put_gap(db, gap)
+    if not ends:
+        return None
+    numbers = db.execute("SELECT n FROM frames WHERE event = ?", (seq,))
+    return Kept(gap.start_us, frozenset(n for (n,) in numbers))
+
+
+def _close(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[int]:
+    """Close open events as they stand; where they end."""
     columns = "seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech"
-    rows = db.execute(f"SELECT {columns} FROM events WHERE open").fetchall()  # noqa: S608
+    rows = db.execute(f"SELECT {columns} FROM events WHERE {where}", values).fetchall()  # noqa: S608
     for seq, *told in rows:
         told[5] = 0
         db.execute("UPDATE events SET open = 0, crc = ? WHERE seq = ?", (event_crc(told), seq))
-    return len(rows)
+    return [row[3] for row in rows]
 
 
 def put_gap(db: sqlite3.Connection, gap: GapRecord) -> None:

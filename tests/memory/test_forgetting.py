@@ -96,6 +96,18 @@ def test_events_that_close_behind_a_forget_bring_nothing_back(stage: MemoryStage
     assert [one.start_us for one in tools.only(tools.drive(stage, picture), EventPage).events] == [42 * S]
 
 
+def test_events_whose_commit_failed_lose_the_picture_too(
+    disk_stage: MemoryStage, disk: Any, clock: Any, tools: Any
+) -> None:
+    tools.drive(disk_stage, *still_scene(tools, 40), Barrier(tools.stream, 1))
+    disk.free_bytes = 0
+    tools.drive(disk_stage, tools.percept(42 * S, "white", cut_us=42 * S), Forget(tools.stream, 4, None, 0, 10 * S))
+    disk.free_bytes = 1 << 40
+    clock.now_us += 60 * S
+    tools.drive(disk_stage, Barrier(tools.stream, 2))
+    assert [(one.start_us, len(one.frames)) for one in events_of(disk_stage, tools)] == [(42 * S, 1), (30 * S, 0)]
+
+
 def test_the_last_picture_before_a_gap_belongs_to_the_event_that_it_ends(stage: MemoryStage, tools: Any) -> None:
     records = [tools.percept(0, "red"), tools.percept(5 * S, "blue"), Gap(tools.stream, 5 * S, 9 * S, "offline")]
     tools.drive(stage, *records, Unchanged(tools.stream, 9 * S, 0), Barrier(tools.stream, 1))
