@@ -4,6 +4,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import av
@@ -35,13 +36,22 @@ _TIMEOUT: Final = Fault("camera_timeout", "the camera does not answer in time; i
 _CLOSED: Final = Fault("camera_closed", "the camera closed the connection; it is tried again")
 
 
+Refusal = Callable[[str], Fault | None]
+"""Asked of a URL before FFmpeg opens it: why it must not; handed in, since it needs a socket of its own."""
+
+
+def never(url: str) -> Fault | None:
+    """The `Refusal` of who trusts the camera."""
+    return None
+
+
 class RtspReader:
     """Connects, reads, and connects again for ever."""
 
     endless: Final = True
 
-    def __init__(self, opened: OpenStream, url: str) -> None:
-        self.stream, self._url = opened.stream, url
+    def __init__(self, opened: OpenStream, url: str, refusal: Refusal = never) -> None:
+        self.stream, self._url, self._refusal = opened.stream, url, refusal
         self.session = 0
 
     def run(self, inbox: Inbox, stop: threading.Event) -> None:
@@ -62,6 +72,9 @@ class RtspReader:
     def _connect_and_read(self, inbox: Inbox, stop: threading.Event) -> tuple[Fault, int]:
         """One session: why it ended, and how many packets of picture it gave."""
         self.session += 1
+        refused = self._refusal(self._url)
+        if refused is not None:
+            return refused, 0
         began = time.monotonic()
         try:
             container = av.open(self._url, options=dict(_OPTIONS), timeout=_TIMEOUT_S, metadata_errors="replace")

@@ -37,6 +37,7 @@ from server.ipc.runtime import Deliberate, StageLoop
 from server.ipc.slab import SlabWriter
 from server.ipc.warn import RateLimitedWarning
 from server.stages.clock import monotonic_us
+from server.stages.describe import refusal
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,10 @@ class SourceInbox:
         with self._room:
             while not stop.is_set() and (stream in self._full or self._ahead.get(stream, 0) > _AHEAD):
                 self._room.wait(0.2)
+
+    def wake(self) -> None:
+        """Have the loop look at its stage again; from any thread."""
+        os.eventfd_write(self._event, 1)
 
     def fileno(self) -> int:
         """Readable when something was put."""
@@ -154,7 +159,7 @@ class SourcedStage:
         pace = getattr(source, "pace", "real")
         if isinstance(source, RtspSource) or pace == "real":
             self.live.add(stream)
-        reader = open_reader(opened)
+        reader = open_reader(opened, refusal)
         if reader is not None or pace == "fast":
             self._full[stream] = False
         if reader is None:
@@ -236,7 +241,7 @@ def build_loop(config: PerceptionConfig, inherited: Inherited, control: Channel)
     payload = (vision.max_bytes if vision is not None else 0) + _JPEG_ROOM
     window = SlabWriter(inherited.fd("slab"), config.window.lanes, config.window.frames, payload)
     inbox = SourceInbox()
-    stage = SourcedStage(build_stage(config, vision, window, monotonic_us), inbox, window, control.send)
+    stage = SourcedStage(build_stage(config, vision, window, monotonic_us, inbox.wake), inbox, window, control.send)
     media = RingInlet(
         RingReader(inherited.ring("media"), 0),
         Packet | SessionStarted | SessionEnded | Barrier,

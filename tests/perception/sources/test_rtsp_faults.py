@@ -1,12 +1,15 @@
 """Cameras that fail: each way ends the session with its own fault, none ends the reader, and no secret is told."""
 
 import logging
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from reading import opened, running
+from reading import Inbox, opened, running
 from scripted import describing, refusing, scripted
+from writing import add_sound, write_video
 
 from evaluation.rtsp_camera import RtspCamera
 from perception.messages import Packet, SessionEnded, SessionStarted
@@ -93,3 +96,24 @@ def test_a_name_in_another_encoding_is_no_hindrance(clip: Path, name: bytes) -> 
     ):
         assert isinstance(inbox.take(), SessionStarted)
     assert "PLAY" in camera.asked
+
+
+# ---------------------------------------------------------------- sound without a picture
+
+
+def test_sound_without_a_picture_is_a_timeout(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(rtsp, "_PICTURE_S", 0.3)
+    path = add_sound(write_video(tmp_path / "short.mp4", 2, bf="0"), tmp_path / "radio.mp4", 4.0)
+    with RtspCamera(str(path), loop=False) as camera, running(RtspReader(opened(), camera.url)) as inbox:
+        end = inbox.take(SessionEnded)
+    assert end.fault.code == "camera_timeout"
+
+
+def test_sound_alone_does_not_count_as_what_a_camera_gave(monkeypatch: Any) -> None:
+    """It gives no picture: the next attempts come less and less often."""
+    given = [(None, Packet("t/cam", 1, track, "x", b"", 0, 0, 0)) for track in (1, 1, 0)]
+    reader, container = RtspReader(opened(), ""), SimpleNamespace(demux=lambda chosen: None)
+    for count, pictures in ((2, 0), (3, 1)):
+        monkeypatch.setattr(rtsp, "packets", lambda *args, upto=count, **more: iter(given[:upto]))
+        found = reader._read(container, [SimpleNamespace(index=0)], Inbox(), threading.Event())  # type: ignore[arg-type]
+        assert found[1] == pictures
