@@ -1,7 +1,7 @@
 """One stream's way through perception: packets in; samples to encode and records that need no encoder out, in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Final
@@ -29,7 +29,6 @@ from perception.messages import (
     RtspSource,
     SessionEnded,
     SessionStarted,
-    Speech,
     State,
     StreamEnded,
     Unchanged,
@@ -49,9 +48,8 @@ _NO_PICTURE: Final = Fault("source_invalid", "not one picture could be decoded; 
 _GAP_LEAST_US: Final = 1_000_000
 """A break shorter than this between two sessions is no gap."""
 
-Transcribe = Callable[[SpeechSpan], str]
 Input = Packet | SessionStarted | SessionEnded | Barrier
-Record = Unchanged | Speech | Gap | StreamEnded | Barrier
+Record = Unchanged | Gap | StreamEnded
 
 
 @dataclass
@@ -65,7 +63,7 @@ class Sample:
     cut_us: int
 
 
-Item = Sample | Record
+Item = Sample | SpeechSpan | Barrier | Record
 
 
 @dataclass
@@ -109,14 +107,7 @@ class LaneState:
 class Lane:
     """Decodes and samples one stream. `take` queues, `advance` works; what it yields is in the order of media time."""
 
-    def __init__(
-        self,
-        opened: OpenStream,
-        sample: SampleConfig,
-        sound: SoundConfig,
-        transcribe: Transcribe | None,
-        pool: Executor,
-    ) -> None:
+    def __init__(self, opened: OpenStream, sample: SampleConfig, sound: SoundConfig, pool: Executor) -> None:
         """pool: threads that scale and compress while the next packets are decoded."""
         source = opened.source
         self.stream, self.lane = opened.stream, opened.lane
@@ -125,7 +116,7 @@ class Lane:
         kind = "file" if self._file else "live" if self.live else "fast"
         self._clock = MediaClock(kind, opened.start_wall_us, opened.resume_us)  # type: ignore[arg-type]
         self._resume_us = opened.resume_us
-        self._config, self._sound_config, self._transcribe = sample, sound, transcribe
+        self._sound_config = sound
         self.out = LaneState()
         self._passing: Fault | None = None
         self._queue: deque[Input] = deque()
@@ -165,9 +156,12 @@ class Lane:
         self._due.fps = fps
 
     def wipe(self, since_us: int, until_us: int, now_us: int) -> None:
-        """Forget a range: frames of it that arrived before now and are still on their way are dropped."""
+        """Forget a range: what of it arrived before now and is still on its way is dropped."""
         self._wiped.append((since_us, until_us, now_us))
         self._changes.reset()
+        if self._speech is not None and (self._speech.speaking_since_us or 0) < until_us:
+            # What is being said may reach into the range.
+            self._speech.flush()
 
     @property
     def room(self) -> bool:
@@ -235,7 +229,7 @@ class Lane:
             self._session = _Session(message.session)
         for decoder in self._tracks.close():
             yield from self._flush(decoder, message.arrival_us)
-        yield from self._spans(self._speech.flush() if self._speech is not None else [])
+        yield from self._speech.flush() if self._speech is not None else ()
         self._session.is_over = True
         self._changes.reset()
         self.out.fault = self._why_ended(message)
@@ -329,13 +323,6 @@ class Lane:
             self._note(picture, media_us, arrival_us)
             yield from self._consider(picture, media_us, arrival_us)
 
-    def _was_seen(self, picture: Picture) -> bool:
-        """A file that is read on begins with the keyframe before what is known already."""
-        if self._resuming and picture.pts_us is not None:
-            self._resuming = picture.pts_us <= self._clock.last_us
-            return self._resuming
-        return False
-
     def _gap(self, before_us: int, media_us: int) -> Iterator[Gap]:
         """Where a session begins after another, the time between them is not covered."""
         known = self.out.last_media_us >= 0 or self._resume_us > 0
@@ -389,9 +376,5 @@ class Lane:
         for sound in decoder.decode(packet):
             pts_us = packet.pts_us if sound.pts_us is None else sound.pts_us
             start_us = self._clock.sound_us(pts_us, sound.duration_us, packet.arrival_us)
-            yield from self._spans(self._speech.feed(sound.samples, start_us))
-
-    def _spans(self, spans: list[SpeechSpan]) -> Iterator[Speech]:
-        for span in spans:
-            text = self._transcribe(span) if self._transcribe is not None else None
-            yield Speech(self.stream, span.start_us, span.end_us, text)
+            if not self._is_wiped(start_us, packet.arrival_us):
+                yield from self._speech.feed(sound.samples, start_us)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from perception.config import PerceptionConfig
 from perception.encoders import ImageEncoder, VisionHalf
 from perception.evidence import Stored
-from perception.lane import Item, Lane, Sample, Transcribe
+from perception.lane import Item, Lane, Sample
 from perception.messages import (
     Barrier,
     CloseStream,
@@ -28,14 +29,20 @@ from perception.messages import (
     WindowWiped,
     WipeWindow,
 )
+from perception.scribe import Scribe, Transcribe
+from perception.sound import SpeechSpan
 from perception.window import VisualTokens, WindowFrame, WindowSink
 
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], int]
 
-_PACKETS_A_STEP: Final = 32
-"""Messages of one stream that a step works on: some 60 ms of decoding at 720p."""
+_STEP_US: Final = 200_000
+"""Work that a step does before it hands out what came of it; it may take as long as one more message."""
+_MOST_SAMPLES: Final = 64
+"""Frames that are encoded at once."""
+_FIRST_GUESS_US: Final = 50_000
+"""What encoding a frame costs, until it has been measured."""
 _STATUS_US: Final = 1_000_000
 _MOST_THREADS: Final = 8
 
@@ -90,13 +97,19 @@ class PerceptionStage:
         window: WindowSink,
         transcribe: Transcribe | None,
         clock: Clock,
+        wake: Callable[[], None] | None = None,
     ) -> None:
+        """wake: called from a thread when there is work again; without it speech is transcribed within a step."""
         self._config = config
         self._encoder, self._vision, self._window = encoder, vision, window
-        self._transcribe = transcribe
+        self._scribe = Scribe(transcribe, wake)
         self._clock = clock
         self._pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1), "evidence")
         self._streams: dict[str, _Watched] = {}
+        self._first: str | None = None
+        """The stream whose turn it is when the next step begins."""
+        self._encoding_us = float(_FIRST_GUESS_US)
+        """What a frame has cost lately."""
         self._answers: list[PerceptionOutput] = []
 
     def room(self, stream: str) -> bool:
@@ -110,7 +123,7 @@ class PerceptionStage:
             case OpenStream():
                 self._drop(message.stream)
                 config = self._config
-                lane = Lane(message, config.sample, config.sound, self._transcribe, self._pool)
+                lane = Lane(message, config.sample, config.sound, self._pool)
                 self._streams[message.stream] = _Watched(lane)
             case CloseStream(stream):
                 self._drop(stream)
@@ -128,13 +141,14 @@ class PerceptionStage:
 
     def _drop(self, stream: str) -> None:
         """Watch no more; who waits behind media that nobody will see waits no longer."""
+        self._answers.extend(self._scribe.give_up(stream))
         watched = self._streams.pop(stream, None)
         if watched is not None:
             self._answers.extend(watched.lane.barriers())
 
     def has_work(self) -> bool:
         """Whether media waits or an answer is to be given."""
-        if self._answers or any(watched.lane.busy for watched in self._streams.values()):
+        if self._answers or self._scribe.ready or any(map(self._may_advance, self._streams.values())):
             return True
         now_us = self._clock()
         return any(watched.status_due(now_us) for watched in self._streams.values())
@@ -142,8 +156,9 @@ class PerceptionStage:
     def step(self) -> list[PerceptionOutput]:
         """Decode a piece of each stream, encode what came of it."""
         outputs, self._answers = self._answers, []
-        advanced = [(watched, self._advance(watched)) for watched in self._streams.values() if watched.lane.busy]
+        advanced = self._take_turns()
         outputs.extend(self._encode(advanced))
+        outputs.extend(self._scribe.settled())
         for watched, items in advanced:
             watched.owes = True
             if any(isinstance(item, Barrier) for item in items):
@@ -152,16 +167,41 @@ class PerceptionStage:
         outputs.extend(self._statuses())
         return outputs
 
-    def _advance(self, watched: _Watched) -> list[Item]:
-        lane, items = watched.lane, list[Item]()
-        for _ in range(_PACKETS_A_STEP):
-            if not lane.busy:
+    def _may_advance(self, watched: _Watched) -> bool:
+        lane = watched.lane
+        return lane.busy and (lane.live or not self._scribe.full)
+
+    def _take_turns(self) -> list[tuple[_Watched, list[Item]]]:
+        """A message of each stream in turn, until none waits or what they made is work enough for a step."""
+        until_us, samples = self._clock() + _STEP_US, 0
+        found: dict[str, list[Item]] = {}
+        waiting = deque(self._in_turn())
+        while waiting:
+            stream = waiting.popleft()
+            watched = self._streams[stream]
+            items = self._advance(watched.lane)
+            found.setdefault(stream, []).extend(items)
+            samples += sum(isinstance(item, Sample) for item in items)
+            if self._may_advance(watched):
+                waiting.append(stream)
+            if samples >= _MOST_SAMPLES or self._clock() + samples * self._encoding_us >= until_us:
                 break
-            try:
-                items.extend(lane.advance())
-            except Exception as error:  # noqa: BLE001 - what media makes of a library is that stream's fault alone
-                self._fail(lane, error)
-        return lane.within_budget(items)
+        self._first = waiting[0] if waiting else None
+        streams = self._streams
+        return [(streams[stream], streams[stream].lane.within_budget(items)) for stream, items in found.items()]
+
+    def _in_turn(self) -> list[str]:
+        """The streams with work, from the one whose turn it is."""
+        names = list(self._streams)
+        start = names.index(self._first) if self._first in self._streams else 0
+        return [name for name in names[start:] + names[:start] if self._may_advance(self._streams[name])]
+
+    def _advance(self, lane: Lane) -> list[Item]:
+        try:
+            return lane.advance()
+        except Exception as error:  # noqa: BLE001 - what media makes of a library is that stream's fault alone
+            self._fail(lane, error)
+            return []
 
     def _fail(self, lane: Lane, error: Exception) -> None:
         if lane.fail():
@@ -173,6 +213,7 @@ class PerceptionStage:
         outputs: list[PerceptionOutput] = []
         while self.has_work():
             outputs.extend(self.step())
+        outputs.extend(self._scribe.close())
         for stream, watched in self._streams.items():
             outputs.append(StreamEnded(stream, max(0, watched.lane.out.last_media_us), final=False))
         self._streams.clear()
@@ -182,18 +223,19 @@ class PerceptionStage:
     # ------------------------------------------------------------ encoding
 
     def _encode(self, advanced: list[tuple[_Watched, list[Item]]]) -> Iterable[PerceptionOutput]:
-        ready = [
-            (watched.lane, *one) for watched, items in advanced for one in self._with_evidence(watched.lane, items)
-        ]
+        began_us = self._clock()
+        ready = [(seen.lane, *one) for seen, items in advanced for one in self._with_evidence(seen.lane, items)]
         images = [stored.pixels for _, _, stored in ready if stored is not None]
         if images:
             vectors = iter(self._encoder.embed_images(images))
             tokens = iter(self._vision.encode(images) if self._vision is not None else [None] * len(images))
+            cost_us = (self._clock() - began_us) / len(images)
+            self._encoding_us = (self._encoding_us + cost_us) / 2
         for lane, item, stored in ready:
             if isinstance(item, Sample) and stored is not None:
                 yield self._perceive(lane, item, stored.jpeg, next(vectors).tobytes(), next(tokens))
             else:
-                yield self._pass_on(lane, item)
+                yield from self._pass_on(lane, item)
 
     def _with_evidence(self, lane: Lane, items: list[Item]) -> Iterator[tuple[Item, Stored | None]]:
         """Each item, and what was stored of a sample; one that could not be stored is left out."""
@@ -214,11 +256,13 @@ class PerceptionStage:
             lane.stream, sample.media_us, sample.arrival_us, jpeg, vector, cut=sample.cut, cut_us=sample.cut_us
         )
 
-    def _pass_on(self, lane: Lane, item: Item) -> PerceptionOutput:
+    def _pass_on(self, lane: Lane, item: Item) -> Iterable[PerceptionOutput]:
         assert not isinstance(item, Sample)
+        if isinstance(item, SpeechSpan | Barrier):
+            return self._scribe.take(lane.stream, item)
         if isinstance(item, Unchanged):
             self._window.renew(lane.lane, item.media_us, item.arrival_us)
-        return item
+        return [item]
 
     # ------------------------------------------------------------ the rest
 
@@ -227,6 +271,7 @@ class PerceptionStage:
         if watched is not None:
             self._window.wipe(watched.lane.lane, message.since_us, message.until_us)
             watched.lane.wipe(message.since_us, message.until_us, self._clock())
+        self._scribe.forget(message.stream, message.since_us, message.until_us)
         self._answers.append(WindowWiped(message.stream, message.request))
 
     def _statuses(self) -> Iterable[StreamStatus]:

@@ -16,6 +16,8 @@ from perception.messages import FileSource, OpenStream, Packet, PushSource, Sess
 from perception.stage import PerceptionStage
 from perception.window import LocalWindow, TensorData, VisualTokens
 
+SECOND = 1_000_000
+
 
 class Encoder:
     """Mean colour as vector; counts what it is asked."""
@@ -46,18 +48,22 @@ class Vision:
 class Bench:
     """A stage with what it needs, and a clock that is set by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, transcribe: Any = None, wake: Any = None) -> None:
         self.now_us = 0
         self.encoder = Encoder()
         self.window = LocalWindow(4)
         config = PerceptionConfig(encoder=ModelConfig(""), model=None)
-        self.stage = PerceptionStage(config, self.encoder, Vision(), self.window, None, lambda: self.now_us)
+        self.stage = PerceptionStage(config, self.encoder, Vision(), self.window, transcribe, lambda: self.now_us, wake)
 
     def open(self, source: FileSource | PushSource, resume_us: int = 0) -> None:
         self.stage.submit(OpenStream("t/cam", source, 0, 0, resume_us, 2.0))
 
     def run(self) -> list[object]:
+        """All that comes of what was submitted; what may be told once a second only, a second later."""
         outputs: list[object] = []
+        while self.stage.has_work():
+            outputs += self.stage.step()
+        self.now_us += SECOND
         while self.stage.has_work():
             outputs += self.stage.step()
         return outputs
@@ -81,6 +87,11 @@ class Bench:
         buffer = io.BytesIO()
         Pillow.fromarray(picture).save(buffer, codec)
         self.send(codec, buffer.getvalue(), at_us, session)
+
+
+@pytest.fixture
+def make_bench() -> type[Bench]:
+    return Bench
 
 
 @pytest.fixture

@@ -207,8 +207,10 @@ def test_bare_images_of_every_format_share_a_connection(bench: Any) -> None:
     assert bench.status(outputs).dropped == 0
 
 
-@pytest.mark.parametrize("first", ENCODERS)
-@pytest.mark.parametrize("second", ENCODERS)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("libx264", "libvpx"), ("libvpx", "libx264"), ("libvpx-vp9", "libx265"), ("libx265", "libvpx")],
+)
 def test_a_track_that_is_announced_as_another_codec_goes_on(bench: Any, encoded: Any, first: str, second: str) -> None:
     bench.open(PushSource("fast"))
     bench.start()
