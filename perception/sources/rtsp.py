@@ -16,7 +16,7 @@ from perception.sources.demux import READ_ERRORS, no_picture, packets, tracks
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT_S: Final = (5.0, 4.0)
+_TIMEOUT_S: Final = (5.0, 3.5)
 """To open, and between two packets; FFmpeg waits the second one twice."""
 _PICTURE_S: Final = 8.0
 """How long a camera may send sound without a picture."""
