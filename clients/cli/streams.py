@@ -13,7 +13,7 @@ Stream = Annotated[str, typer.Argument(metavar="ID", help="The stream's id.")]
 def add(
     stream: Stream,
     source: Annotated[str, typer.Argument(metavar="URL", help="rtsp://..., a file, or `push`.")],
-    pace: Annotated[str | None, typer.Option(help="real or fast, for files and pushed streams.")] = None,
+    pace: Annotated[str | None, typer.Option(help="real (the default) or fast, for files and pushed streams.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames looked at per second.")] = None,
     url: Url = None,
     as_json: AsJson = False,
