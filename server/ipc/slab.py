@@ -6,6 +6,7 @@ loaded; the memory of a lane is reserved when its first frame comes.
 """
 
 import hashlib
+import logging
 import mmap
 import os
 import time
@@ -15,6 +16,9 @@ import msgspec
 
 from perception.window import WindowFrame
 from server.ipc.memory_file import map_memory_file, reserve
+from server.ipc.warn import RateLimitedWarning
+
+log = logging.getLogger(__name__)
 
 _MAGIC: Final = 0x32424C5357454E4F
 _PAGE: Final = 4096
@@ -32,10 +36,6 @@ _PAUSE_S: Final = 0.0005
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(WindowFrame)
-
-
-class EntryTooLarge(ValueError):
-    """A frame's visual tokens do not fit an entry: the model gave more than it had announced."""
 
 
 class SlabWriter:
@@ -59,6 +59,7 @@ class SlabWriter:
         self._map = map_memory_file(memory, populate=False)
         self._bytes = memoryview(self._map)
         self._words = self._bytes.cast("Q")
+        self._too_large = RateLimitedWarning(log, "%d frames have more visual tokens than the window has room for")
         self._ordinals: dict[int, int] = {}
         self._streams: dict[int, str] = {}
         layout = [_MAGIC, lanes, frames, self._entry_bytes]
@@ -69,13 +70,10 @@ class SlabWriter:
             self._lay_out()
 
     def push(self, lane: int, frame: WindowFrame) -> None:
-        """See `WindowSink.push`. Raises EntryTooLarge, SharedMemoryExhausted."""
-        payload = _encoder.encode(frame)
-        room = self._entry_bytes - _HEADER_BYTES
-        if len(payload) > room:
-            payload = _encoder.encode(msgspec.structs.replace(frame, jpeg=b""))
-        if len(payload) > room:
-            raise EntryTooLarge(f"{len(payload)} bytes of visual tokens, an entry has {room}")
+        """See `WindowSink.push`. Raises SharedMemoryExhausted."""
+        payload = self._fitting(frame)
+        if payload is None:
+            return
         ordinal = self._next_ordinal(lane, frame.stream)
         entry = self._entry(lane, ordinal % self._frames)
         word = entry // 8
@@ -88,6 +86,21 @@ class SlabWriter:
         start = entry + _HEADER_BYTES
         self._bytes[start : start + len(payload)] = payload
         self._words[word + _GENERATION] += 1
+
+    def _fitting(self, frame: WindowFrame) -> bytes | None:
+        """The frame as an entry holds it, without its JPEG or else its tokens where it is too large; None: not at all.
+
+        Whoever reads it without tokens encodes the JPEG.
+        """
+        room = self._entry_bytes - _HEADER_BYTES
+        payload = _encoder.encode(frame)
+        if len(payload) > room:
+            payload = _encoder.encode(msgspec.structs.replace(frame, jpeg=b""))
+        if len(payload) > room:
+            # The model gave more than it had announced.
+            self._too_large()
+            payload = _encoder.encode(msgspec.structs.replace(frame, tokens=None))
+        return payload if len(payload) <= room else None
 
     def renew(self, lane: int, media_us: int, arrival_us: int) -> None:
         """See `WindowSink.renew`."""

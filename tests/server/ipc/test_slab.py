@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from perception.window import LocalWindow, TensorData, VisualTokens, WindowFrame
 from server.ipc import slab
 from server.ipc.memory_file import create_memory_file
-from server.ipc.slab import MAX_LANES, EntryTooLarge, SlabReader, SlabWriter
+from server.ipc.slab import MAX_LANES, SlabReader, SlabWriter
 
 LANES, FRAMES, SLOT = 4, 3, 10_000
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -126,9 +127,15 @@ def test_an_entry_that_is_too_large_loses_its_jpeg_first(memory: int) -> None:
     writer, reader = SlabWriter(memory, LANES, FRAMES, SLOT), SlabReader(memory)
     writer.push(0, frame("t/a", 1, jpeg=bytes(SLOT * 2)))
     assert reader.snapshot(0, "t/a") == [frame("t/a", 1, jpeg=b"")]
-    with pytest.raises(EntryTooLarge):
-        writer.push(0, frame("t/a", 2, tokens=SLOT * 2))
-    assert [one.media_us for one in reader.snapshot(0, "t/a")] == [1]
+
+
+def test_an_entry_with_too_many_tokens_goes_without_them(memory: int) -> None:
+    writer, reader = SlabWriter(memory, LANES, FRAMES, SLOT), SlabReader(memory)
+    large = frame("t/a", 2, tokens=SLOT * 2, jpeg=b"seen")
+    writer.push(0, large)
+    assert reader.snapshot(0, "t/a") == [msgspec.structs.replace(large, tokens=None)]
+    writer.push(0, msgspec.structs.replace(large, media_us=3, jpeg=bytes(SLOT * 2)))
+    assert [one.media_us for one in reader.snapshot(0, "t/a")] == [2]
 
 
 def test_only_lanes_in_use_take_memory(memory: int) -> None:
