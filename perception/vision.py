@@ -2,6 +2,7 @@
 
 import io
 import math
+import time
 from typing import Any, Final
 
 import numpy as np
@@ -18,17 +19,14 @@ from perception.checkpoint import (
     load_model,
     place,
 )
-from perception.config import ModelConfig
+from perception.config import ModelConfig, SampleConfig
 from perception.encoders import Image
+from perception.errors import StartRefused
+from perception.pictures import PictureMaker
 from perception.window import TensorData, VisualTokens
 
-_ONE_PICTURE: Final = {"do_image_splitting": False, "crop_to_patches": False, "do_pan_and_scan": False}
-"""Options of image processors that would cut a frame into several pictures."""
-
-_WIDEST: Final = 8.0
-"""Frames that are longer than this many times their breadth are squeezed to it: some processors refuse them."""
-
-_PROBES: Final = ((64, 64), (90, 160), (160, 90))
+_SMALL: Final = 64
+_KEYFRAME_PX: Final = SampleConfig().keyframe_px
 
 _NAMES: Final = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 _DTYPES: Final = {name: dtype for dtype, name in _NAMES.items()}
@@ -59,31 +57,29 @@ class CheckpointVision:
     on a GPU they share a batch, and are equal up to the rounding of its kernels.
     """
 
-    def __init__(self, model: Any, processor: Any, placement: Placement, frame_tokens: int) -> None:
+    def __init__(
+        self, model: Any, processor: Any, placement: Placement, frame_tokens: int, keyframe_px: int = _KEYFRAME_PX
+    ) -> None:
+        """keyframe_px: long side of the largest frames that come. Raises StartRefused where they cannot be encoded."""
         self._model = model
-        self._processor = processor
         self._placement = placement
-        self._merge: int = getattr(processor, "merge_size", 0) or 0
-        self._options: dict[str, Any] = {
-            name: value for name, value in _ONE_PICTURE.items() if hasattr(processor, name)
-        }
-        if self._merge:
-            self._options["size"] = _bounded(processor, frame_tokens)
-        self._max_bytes = self._measure(frame_tokens)
+        self.pictures = PictureMaker(processor, model, placement, frame_tokens)
+        self.stacked = False
+        """Whether the model gives, and so takes, the tokens of all pictures as one tensor instead of a list."""
+        self.slowest_s = 0.0
+        """How long the slowest of the first frames took."""
+        try:
+            self._max_bytes = self._measure(frame_tokens, keyframe_px)
+        except StartRefused:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            raise StartRefused("model_shape_mismatch", f"the model cannot encode a frame: {reason}") from error
 
     @property
     def max_bytes(self) -> int:
         """See `VisionHalf.max_bytes`."""
         return self._max_bytes
-
-    def inputs(self, images: list[Image]) -> dict[str, torch.Tensor]:
-        """What `get_image_features` takes, on the model's device: the pixels of each image, as they are encoded."""
-        squeezed = [_squeeze(image) for image in images]
-        found = self._processor(
-            images=squeezed, input_data_format="channels_last", return_tensors="pt", **self._options
-        )
-        names = [name for name in self._processor.model_input_names if name in found]
-        return {name: found[name].to(self._placement.device) for name in names}
 
     def encode(self, images: list[Image]) -> list[VisualTokens]:
         """See `VisionHalf.encode`."""
@@ -95,10 +91,11 @@ class CheckpointVision:
     def _encode(self, images: list[Image]) -> list[VisualTokens]:
         if not images:
             return []
-        inputs = self.inputs(images)
+        inputs = self.pictures.inputs(images)
         features = self._model.get_image_features(**inputs, return_dict=True)
-        grids = self._grids(inputs)
-        sizes = [math.prod(grid) // self._merge**2 for grid in grids] if grids else None
+        grids = _grids(inputs)
+        sizes = [math.prod(grid) // self.pictures.merge**2 for grid in grids] if grids else None
+        self.stacked = isinstance(features.pooler_output, torch.Tensor)
         tokens = _split(features.pooler_output, len(images), sizes)
         layers = [_split(layer, len(images), sizes) for layer in getattr(features, "deepstack_features", None) or ()]
         return [
@@ -110,22 +107,28 @@ class CheckpointVision:
             for n in range(len(images))
         ]
 
-    def _grids(self, inputs: dict[str, torch.Tensor]) -> list[tuple[int, int, int]] | None:
-        if "image_grid_thw" not in inputs:
-            return None
-        return [(int(t), int(h), int(w)) for t, h, w in inputs["image_grid_thw"].tolist()]
+    def _measure(self, frame_tokens: int, keyframe_px: int) -> int:
+        """Encode a small picture and the largest of both ways round: no frame is then more than was announced."""
+        short = max(1, keyframe_px * 9 // 16)
+        # Where the number of pixels decides, the other way round is the same.
+        shapes = ((_SMALL, _SMALL), (short, keyframe_px), (keyframe_px, short))[: 2 if self.pictures.merge else None]
+        counts, bytes_each = [], []
+        for height, width in shapes:
+            began = time.perf_counter()
+            [one] = self.encode([np.full((height, width, 3), 90, np.uint8)])
+            self.slowest_s = max(self.slowest_s, time.perf_counter() - began)
+            counts.append(one.tokens.shape[0])
+            bytes_each.append(sum(len(tensor.data) for tensor in (one.tokens, *one.deepstack)))
+        if max(counts) > max(frame_tokens, counts[0]):
+            raise StartRefused(
+                "model_shape_mismatch",
+                f"the model cuts a frame into {max(counts)} tokens, {frame_tokens} are the most: name another model",
+            )
+        grown = bytes_each[0] // counts[0] * frame_tokens if self.pictures.merge else 0
+        return max(grown, *bytes_each)
 
-    def _measure(self, frame_tokens: int) -> int:
-        """Encode small pictures of several shapes: their tensors, grown to `frame_tokens` where the size decides."""
-        most = 0
-        for height, width in _PROBES[: 1 if self._merge else None]:
-            one = self.encode([np.full((height, width, 3), 90, np.uint8)])[0]
-            taken = sum(len(tensor.data) for tensor in (one.tokens, *one.deepstack))
-            most = max(most, taken // one.tokens.shape[0] * frame_tokens if self._merge else taken)
-        return most
 
-
-def load_vision_half(config: ModelConfig) -> CheckpointVision:
+def load_vision_half(config: ModelConfig, keyframe_px: int = _KEYFRAME_PX) -> CheckpointVision:
     """The vision half alone: the layers of the language half are never read. Raises StartRefused."""
     what = "the model"
     settings = load_config(config, what)
@@ -133,26 +136,20 @@ def load_vision_half(config: ModelConfig) -> CheckpointVision:
     placement = place(config)
     model = load_model(AutoModelForImageTextToText, config, settings, placement, what)
     drop_modules(model, model.get_decoder(), model.get_output_embeddings())
-    return CheckpointVision(model, load_image_processor(config, what), placement, config.frame_tokens)
+    return CheckpointVision(model, load_image_processor(config, what), placement, config.frame_tokens, keyframe_px)
 
 
-def _bounded(processor: Any, frame_tokens: int) -> dict[str, int]:
-    """Bounds in pixels that make a frame at most `frame_tokens` tokens."""
-    area = (processor.patch_size * processor.merge_size) ** 2
-    most = min(frame_tokens * area, processor.size["longest_edge"])
-    return {"shortest_edge": min(processor.size["shortest_edge"], most), "longest_edge": most}
-
-
-def _squeeze(image: Image) -> Image:
-    height, width = image.shape[:2]
-    if max(height, width) <= _WIDEST * min(height, width):
-        return image
-    size = (min(width, int(height * _WIDEST)), min(height, int(width * _WIDEST)))
-    return np.asarray(Pictures.fromarray(image).resize(size))
+def _grids(inputs: dict[str, torch.Tensor]) -> list[tuple[int, int, int]] | None:
+    if "image_grid_thw" not in inputs:
+        return None
+    return [(int(t), int(h), int(w)) for t, h, w in inputs["image_grid_thw"].tolist()]
 
 
 def _split(features: Any, images: int, sizes: list[int] | None) -> list[torch.Tensor]:
     """One [n, hidden] tensor an image from whatever nesting a family gives them in."""
     parts = list(features) if not isinstance(features, torch.Tensor) else [features]
+    if len(parts) == images:
+        # Pictures of several shapes have several lengths.
+        return [part.reshape(-1, part.shape[-1]) for part in parts]
     flat = torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
     return list(torch.split(flat, sizes if sizes is not None else flat.shape[0] // images))
