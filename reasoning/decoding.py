@@ -27,6 +27,7 @@ class Decoding:
         seed: int = 0,
     ) -> None:
         """ids: one image token for each visual token of each frame, in order. Raises ValueError where they differ."""
+        self._family = family
         self._model = family.model
         device = self._model.device
         self._ids = torch.tensor([list(ids)], device=device)
@@ -63,12 +64,21 @@ class Decoding:
 
     @torch.inference_mode()
     def prefill(self, most: int) -> bool:
-        """Read `most` more tokens of the prompt, a quarter more where it then ends. Returns whether that was all."""
+        """Read `most` more tokens of the prompt, a quarter more where it then ends. Returns whether that was all.
+
+        Where the tokens of a picture see one another, the picture at the end is read to its own end.
+        """
         start = self._read
         # A small rest is not worth a pass of its own.
         end = self.length if self.length - start <= most + most // 4 else start + most
+        told: dict[str, Any] = {}
+        if self._family.pictures_whole:
+            while end < self.length and self._is_pictured(end - 1) and self._is_pictured(end):
+                end += 1
+            # Masks are made from the beginning of the prompt on.
+            told = self._family.kinds(self._ids[:, :end])
         visual = self._between(self._pictured[start - 1] if start else 0, self._pictured[end - 1])
-        self._forward(self._ids[:, start:end], start, end, visual)
+        self._forward(self._ids[:, start:end], start, end, visual | told)
         return self.prefilled
 
     @torch.inference_mode()
@@ -86,10 +96,13 @@ class Decoding:
         ids = torch.tensor([[token]], device=self._ids.device)
         self._forward(ids, self._read, self._read + 1, {})
 
-    def _forward(self, ids: torch.Tensor, start: int, end: int, visual: dict[str, Any]) -> None:
+    def _is_pictured(self, place: int) -> bool:
+        return bool(self._pictured[place] > (self._pictured[place - 1] if place else 0))
+
+    def _forward(self, ids: torch.Tensor, start: int, end: int, more: dict[str, Any]) -> None:
         places = self._positions.between(start, end)
         out = self._model(
-            input_ids=ids, position_ids=places, past_key_values=self._cache, use_cache=True, logits_to_keep=1, **visual
+            input_ids=ids, position_ids=places, past_key_values=self._cache, use_cache=True, logits_to_keep=1, **more
         )
         self._logits = out.logits[0, -1]
         self._read = end
@@ -99,7 +112,9 @@ class Decoding:
         if self._visual is None or first == last:
             return {}
         deep = [(layer[first:last],) for layer in self._deep if layer is not None]
-        image = SimpleNamespace(pooler_output=[self._visual[first:last]], deepstack_features=deep)
+        tokens = self._visual[first:last]
+        given = tokens[None] if self._family.stacked else [tokens]
+        image = SimpleNamespace(pooler_output=given, deepstack_features=deep)
         return {"mm_encoder_outputs": {"image": image}}
 
 

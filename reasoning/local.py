@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import torch
 from transformers import AutoModelForImageTextToText
 
 from memory.messages import Evidence
@@ -29,18 +30,23 @@ from reasoning.engine import Delta, EngineOutput, Failed, Finished, Request, Sta
 from reasoning.evidence import EvidenceCache
 from reasoning.families.common import Family
 from reasoning.families.registry import family_of
+from reasoning.pace import SMALLEST, STEP_S, Pace, fitting_chunk
 from reasoning.prompt import Picture, Prompt
 from reasoning.render import Renderer
 from reasoning.text import TextStream
+from reasoning.trial import try_engine
 
 log = logging.getLogger(__name__)
 
-_STEP_S: Final = 1.3
-"""What reading a chunk may take: small chunks cost throughput, long steps delay a cancellation and the heartbeat."""
-_CHUNKS: Final = (32, 4096)
 _PROBE: Final = 128
 _LONG_PROBE: Final = 512
 _TOO_LONG: Final = Fault("too_large", "the question does not fit the model's context: ask a shorter one", "question")
+_EXHAUSTED: Final = 3
+_EXHAUSTED_S: Final = 60.0
+"""So often in so short a time, and the device's memory will not be free again in this process."""
+_TRIAL_CHUNKS: Final = 4
+"""How long the model may read by itself before it is ready, counted in steps."""
+_FULL: Final = Fault("model_unavailable", "the model's memory is full: ask again in a moment, or ask for less")
 _BROKEN: Final = Fault("model_unavailable", "the model failed on this question: ask again, or ask for less")
 
 
@@ -64,7 +70,7 @@ class LocalEngine:
     def __init__(
         self, family: Family, renderer: Renderer, vision: VisionHalf, cache: EvidenceCache, chunk: int | None = None
     ) -> None:
-        """chunk: tokens of a prompt that a step reads at most; None: what this machine reads in `_STEP_S`."""
+        """chunk: tokens of a prompt that a step reads at most; None: what this machine reads in `STEP_S`."""
         self.family = family
         self.renderer = renderer
         self.vision = vision
@@ -73,12 +79,26 @@ class LocalEngine:
         self._ends = _end_tokens(family.model, family.tokenizer)
         self._context = int(getattr(family.model.config.get_text_config(), "max_position_embeddings", 2**31))
         self._running: OrderedDict[str, _Running] = OrderedDict()
-        self.chunk = self._measured_chunk() if chunk is None else chunk
+        self._exhausted_at: deque[float] = deque(maxlen=_EXHAUSTED)
+        self.pace = self._measured_pace() if chunk is None else Pace(chunk)
 
     @property
     def slots(self) -> int:
         """See `Engine.slots`."""
         return 1
+
+    @property
+    def chunk(self) -> int:
+        """Tokens of a prompt that the next step reads at most."""
+        return self.pace.chunk
+
+    @chunk.setter
+    def chunk(self, tokens: int) -> None:
+        self.pace = Pace(tokens)
+
+    def next_step_s(self) -> float:
+        """See `Engine.next_step_s`."""
+        return self.pace.next_step_s()
 
     def begin(self, request: Request) -> None:
         """See `Engine.begin`."""
@@ -102,26 +122,41 @@ class LocalEngine:
         self.cache.clear()
 
     def step(self) -> list[EngineOutput]:
-        """See `Engine.step`. What goes wrong is the end of one request and of no other."""
+        """See `Engine.step`. What goes wrong is the end of one request and of no other.
+
+        Raises where the device is lost: no request could be answered any more.
+        """
         if not self._running:
             return []
         running = next(iter(self._running.values()))
         try:
             outputs = self._advance(running)
-        except (RuntimeError, ValueError, MemoryError, OSError, IndexError, KeyError, TypeError) as error:
+        except torch.AcceleratorError:
+            # Whatever is asked of the device from now on fails likewise.
+            raise
+        except torch.OutOfMemoryError as error:
+            self._make_room(error)
+            outputs = [Failed(running.request.id, _FULL)]
+        except Exception as error:
             log.error("a request failed: %s", type(error).__name__, exc_info=error)
             outputs = [Failed(running.request.id, _BROKEN)]
         if outputs and isinstance(outputs[-1], Finished | Failed):
             self._running.pop(running.request.id, None)
         return outputs
 
+    def _make_room(self, error: torch.OutOfMemoryError) -> None:
+        """Give back what the device holds for nothing. Raises where that does not help."""
+        now = time.monotonic()
+        self._exhausted_at.append(now)
+        if len(self._exhausted_at) == _EXHAUSTED and now - self._exhausted_at[0] < _EXHAUSTED_S:
+            raise error
+        log.error("a request failed: the device's memory is full")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
     def prompt_ids(self, prompt: Prompt, frames: Sequence[VisualTokens]) -> list[int]:
         """The whole prompt as ids, each frame as its run of image tokens."""
-        left = iter(frames)
-        ids: list[int] = []
-        for token in self.renderer.encode(prompt.messages()):
-            ids += self.family.expand(next(left)) if token == self.family.image_token else [token]
-        return ids
+        return self.family.lay_out(self.renderer.encode(prompt.messages()), frames)
 
     def _advance(self, running: _Running) -> list[EngineOutput]:
         # Frames of the window are ready: only what must be encoded is a step of its own.
@@ -129,9 +164,10 @@ class LocalEngine:
             running.waiting = running.prompt.pictures()
         while running.waiting:
             picture = running.waiting.pop(0)
-            known = self._is_ready(picture)
+            known, began = self._is_ready(picture), time.perf_counter()
             running.frames.append(self._tokens(picture))
             if not known:
+                self.pace.note(time.perf_counter() - began)
                 return []
         if running.decoding is None and not self._open(running):
             return [Failed(running.request.id, _TOO_LONG)]
@@ -167,14 +203,15 @@ class LocalEngine:
     def _read_or_decode(self, running: _Running) -> list[EngineOutput]:
         decoding, request = running.decoding, running.request
         assert decoding is not None
-        outputs: list[EngineOutput] = []
         if decoding.prefilled:
             decoding.extend(running.tokens[-1])
-        elif not decoding.prefill(self.chunk):
+            return self._say(running, decoding.token())
+        began = time.perf_counter()
+        complete = decoding.prefill(self.chunk)
+        self.pace.note_chunk(time.perf_counter() - began)
+        if not complete:
             return []
-        else:
-            outputs.append(Started(request.id, running.prompt, decoding.length))
-        return [*outputs, *self._say(running, decoding.token())]
+        return [Started(request.id, running.prompt, decoding.length), *self._say(running, decoding.token())]
 
     def _say(self, running: _Running, token: int) -> list[EngineOutput]:
         request, text = running.request, running.text
@@ -191,25 +228,25 @@ class LocalEngine:
             outputs.append(Finished(request.id, reason, len(running.tokens), tuple(running.tokens)))
         return outputs
 
-    def _measured_chunk(self) -> int:
-        """A power of two, so that the same machine cuts the same prompt alike each time."""
-        self._prefill_s(_CHUNKS[0])
-        if self._prefill_s(_CHUNKS[0]) > _STEP_S / 2:
-            return _CHUNKS[0]
-        rate = _PROBE / min(self._prefill_s(_PROBE) for _ in range(2))
-        if rate * _STEP_S >= _LONG_PROBE:
+    def _measured_pace(self) -> Pace:
+        self._prefill_s(SMALLEST)
+        rate = SMALLEST / self._prefill_s(SMALLEST)
+        if rate * STEP_S >= 2 * SMALLEST:
+            rate = _PROBE / min(self._prefill_s(_PROBE) for _ in range(2))
+        if rate * STEP_S >= _LONG_PROBE:
             # Long runs are read at a higher rate than short ones.
             rate = max(rate, _LONG_PROBE / self._prefill_s(_LONG_PROBE))
-        chunk = _CHUNKS[0]
-        while chunk * 1.5 <= rate * _STEP_S and chunk < _CHUNKS[1]:
-            chunk *= 2
-        return chunk
+        pace = Pace(fitting_chunk(rate))
+        pace.note(pace.chunk / rate)
+        return pace
 
     def _prefill_s(self, tokens: int) -> float:
         [token] = self._tokenizer.encode("a", add_special_tokens=False)[:1]
         decoding = Decoding(self.family, [token] * tokens, [])
         began = time.perf_counter()
         decoding.prefill(tokens)
+        # A GPU has read when its scores are there.
+        decoding.token()
         return time.perf_counter() - began
 
 
@@ -228,6 +265,11 @@ def load_engine(config: ModelConfig, cache_bytes: int, chunk: int | None = None)
     model = load_model(AutoModelForImageTextToText, config, settings, placement, what)
     vision = CheckpointVision(model, load_image_processor(config, what), placement, config.frame_tokens)
     family = family_of(model, tokenizer)
+    family.stacked = vision.stacked
     folder = Path(config.folder)
+    renderer = Renderer(tokenizer, family.image_token, family.marks(config, vision), folder)
     cache = EvidenceCache(vision, checkpoint_hash(folder), cache_bytes)
-    return LocalEngine(family, Renderer(tokenizer, family, folder), vision, cache, chunk)
+    engine = LocalEngine(family, renderer, vision, cache, chunk)
+    engine.pace.note(vision.slowest_s)
+    try_engine(family, renderer, vision, most=_TRIAL_CHUNKS * engine.chunk)
+    return engine

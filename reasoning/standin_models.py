@@ -109,7 +109,7 @@ def make_idefics3(folder: Path, size: str = "tiny", seed: int = 0) -> Path:
         pad_token_id=end,
         tie_word_embeddings=True,
     )
-    _save_random(model_class, config, folder, end, seed, shape.gain, shape.dtype)
+    save_random(model_class, config, folder, end, seed, shape.gain, shape.dtype)
     save_tokenizer(folder, tokenizer, "<end_of_utterance>", IDEFICS3_TEMPLATE, 16384)
     edge = {"longest_edge": shape.image}
     picture = {"do_image_splitting": True, "size": {"longest_edge": 4 * shape.image}, "max_image_size": edge}
@@ -142,7 +142,7 @@ def make_qwen3_vl(folder: Path, seed: int = 0, gain: float = 1.6) -> Path:
     vision = {"depth": 3, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64, "out_hidden_size": 64}
     grid = {"patch_size": 8, "spatial_merge_size": 2, "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
     config: Any = _QWEN(text_config=text, vision_config=vision | grid, tie_word_embeddings=True, **ids)
-    _save_random(Qwen3VLForConditionalGeneration, config, folder, end, seed, gain)
+    save_random(Qwen3VLForConditionalGeneration, config, folder, end, seed, gain)
     save_tokenizer(folder, tokenizer, "<|im_end|>", QWEN_TEMPLATE, 16384)
     size = {"shortest_edge": 32 * 32, "longest_edge": 256 * 256}
     patches = {"patch_size": 8, "temporal_patch_size": 2, "merge_size": 2}
@@ -152,7 +152,7 @@ def make_qwen3_vl(folder: Path, seed: int = 0, gain: float = 1.6) -> Path:
     return folder
 
 
-def _save_random(
+def save_random(
     model_class: type[Any],
     config: Any,
     folder: Path,
@@ -161,6 +161,7 @@ def _save_random(
     gain: float,
     dtype: torch.dtype = torch.float32,
 ) -> None:
+    """Weights drawn by `seed`, with the settings of a model that ends its answers by the token `end`."""
     torch.manual_seed(seed)
     model = model_class(config)
     scatter(model, gain)

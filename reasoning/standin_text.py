@@ -1,7 +1,7 @@
 """Tokenizers of the stand-in checkpoints: byte-level BPE trained on the spot on the words of our own prompts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -72,8 +72,15 @@ def fill_vocabulary(tokenizer: Tokenizer, size: int) -> Tokenizer:
     return filled
 
 
-def save_tokenizer(folder: Path, tokenizer: Tokenizer, end: str, template: str | None, length: int) -> None:
-    """Write the files that AutoTokenizer reads. end: the token that ends an answer."""
+def save_tokenizer(
+    folder: Path,
+    tokenizer: Tokenizer,
+    end: str,
+    template: str | None,
+    length: int,
+    names: Mapping[str, str] | None = None,
+) -> None:
+    """Write the files that AutoTokenizer reads. end: the token that ends an answer; names: what others are called."""
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -81,10 +88,17 @@ def save_tokenizer(folder: Path, tokenizer: Tokenizer, end: str, template: str |
         "pad_token": end,
         "model_max_length": length,
         "clean_up_tokenization_spaces": False,
+        **_named(names or {}),
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     if template is not None:
         (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+
+
+def _named(names: Mapping[str, str]) -> dict[str, object]:
+    """As tokenizers keep them: those that every one may have by themselves, a family's own together."""
+    usual = {name: token for name, token in names.items() if name == "bos_token"}
+    return {**usual, "extra_special_tokens": {name: names[name] for name in names if name not in usual}}
 
 
 def write_json(folder: Path, name: str, content: dict[str, object]) -> None:

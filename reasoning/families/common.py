@@ -3,13 +3,20 @@
 A frame stands in the prompt as a run of image tokens, whose embeddings its visual tokens replace.
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 
+from perception.config import ModelConfig
+from perception.vision import CheckpointVision
 from perception.window import VisualTokens
+from reasoning.families.marks import Marks, learnt_marks
+
+_KINDS: Final = ("token_type_ids", "mm_token_type_ids")
+"""Names under which models are told which tokens are pictures: those of a picture then see one another."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +45,39 @@ class Family:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.stacked = False
+        """Whether the model takes visual tokens as one tensor, see `CheckpointVision.stacked`."""
+        takes = inspect.signature(model.forward).parameters
+        self.told = tuple(name for name in _KINDS if name in takes)
+        """How the model's own forward is told which tokens are pictures."""
 
     @property
     def image_token(self) -> int:
-        """Id of the token that the chat template writes once for each image."""
+        """Id of the token that stands in the prompt for each visual one."""
         config = self.model.config
         return int(config.image_token_id if hasattr(config, "image_token_id") else config.image_token_index)
 
-    def expand(self, frame: VisualTokens) -> list[int]:
-        """Ids that take the place of that one token: as many image tokens as the frame has visual ones, and marks."""
-        return [self.image_token] * frame.tokens.shape[0]
+    @property
+    def pictures_whole(self) -> bool:
+        """Whether the tokens of a picture see one another, so that no chunk of a prompt may end within it."""
+        return bool(self.told)
+
+    def marks(self, config: ModelConfig, vision: CheckpointVision) -> Marks:
+        """How a frame is written, from the chat template's one token on. Raises StartRefused."""
+        token = str(self.tokenizer.convert_ids_to_tokens(self.image_token))
+        return learnt_marks(config, self.model, self.tokenizer, token, vision.pictures)
+
+    def kinds(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the model's own forward wants to know beside the ids [1, n] and pixels of a prompt."""
+        return dict.fromkeys(self.told, (ids == self.image_token).int())
+
+    def lay_out(self, ids: Sequence[int], frames: Sequence[VisualTokens]) -> list[int]:
+        """The ids with each frame's image token as often as the frame has visual ones."""
+        left = iter(frames)
+        laid: list[int] = []
+        for token in ids:
+            laid += [token] * next(left).tokens.shape[0] if token == self.image_token else [token]
+        return laid
 
     def positions(self, ids: torch.Tensor, frames: Sequence[VisualTokens]) -> Positions:
         """Positions of a whole prompt, ids [1, n]."""

@@ -1,21 +1,21 @@
-"""Idefics3 and SmolVLM: a frame is one global picture between marks, as their processor writes it."""
+"""Idefics3 and SmolVLM: a frame is one global picture between marks, as their processor writes it.
 
-from typing import Any
+Known here, since SmolVLM's processor wants a package for numbers in words before it says anything.
+"""
 
-from perception.window import VisualTokens
+from perception.config import ModelConfig
+from perception.vision import CheckpointVision
 from reasoning.families.common import Family
+from reasoning.families.marks import Marks
 
 
 class Idefics3(Family):
     """Sets the visual tokens of a frame between the family's marks."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        super().__init__(model, tokenizer)
-        self._mark, self._whole = tokenizer.convert_tokens_to_ids(["<fake_token_around_image>", "<global-img>"])
-
-    def expand(self, frame: VisualTokens) -> list[int]:
-        """See `Family.expand`."""
-        return [self._mark, self._whole, *super().expand(frame), self._mark]
+    def marks(self, config: ModelConfig, vision: CheckpointVision) -> Marks:
+        """See `Family.marks`."""
+        mark = "<fake_token_around_image>"
+        return Marks(str(self.tokenizer.convert_ids_to_tokens(self.image_token)), f"{mark}<global-img>", mark)
 
 
 FAMILY = Idefics3

@@ -1,4 +1,4 @@
-"""Model types that need more than the common way. Adding one is a file beside this one and a line here."""
+"""Which family a model is of. Adding one is a file beside this one and a line here."""
 
 from importlib import import_module
 from typing import Any, Final
@@ -8,12 +8,14 @@ from reasoning.families.common import Family
 MODULES: Final = {
     "idefics3": "reasoning.families.idefics3",
     "smolvlm": "reasoning.families.idefics3",
-    "qwen3_vl": "reasoning.families.qwen3_vl",
 }
+"""By model type. The others are told by what they can do."""
 
 
 def family_of(model: Any, tokenizer: Any) -> Family:
-    """How this model takes frames; the common way for a type that is not listed."""
-    module = import_module(MODULES.get(model.config.model_type, "reasoning.families.common"))
+    """How this model takes frames. Raises StartRefused."""
+    rotated = hasattr(getattr(model, "model", None), "get_rope_index")
+    usual = "reasoning.families.mrope" if rotated else "reasoning.families.common"
+    module = import_module(MODULES.get(model.config.model_type, usual))
     family: Family = module.FAMILY(model, tokenizer)
     return family

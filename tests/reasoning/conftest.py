@@ -16,6 +16,13 @@ from perception.window import TensorData, VisualTokens, WindowFrame
 from reasoning.local import LocalEngine, load_engine
 from reasoning.messages import Ask, AskedStream
 from reasoning.standin import make_idefics3, make_qwen3_vl
+from reasoning.standin_families import (
+    make_gemma3,
+    make_internvl,
+    make_llava_next,
+    make_llava_onevision,
+    make_qwen2_5_vl,
+)
 
 SECOND = 1_000_000
 START_WALL_US = 1_793_000_000_000_000
@@ -23,6 +30,11 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "idefics3": lambda folder: make_idefics3(folder, "tiny"),
     "smolvlm": lambda folder: make_idefics3(folder, "tiny-smolvlm"),
     "qwen3_vl": make_qwen3_vl,
+    "qwen2_5_vl": make_qwen2_5_vl,
+    "internvl": make_internvl,
+    "llava_onevision": make_llava_onevision,
+    "llava_next": make_llava_next,
+    "gemma3": make_gemma3,
 }
 
 

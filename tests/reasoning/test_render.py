@@ -12,15 +12,16 @@ import pytest
 from transformers import AutoTokenizer
 
 from perception.errors import StartRefused
-from reasoning.families.common import Family
+from reasoning.families.marks import Marks
 from reasoning.local import LocalEngine
 from reasoning.messages import Turn
 from reasoning.prompt import ChatMessage, Prompt
 from reasoning.render import Renderer
 
 EngineOf = Callable[[str], LocalEngine]
-FAMILIES = ("idefics3", "smolvlm", "qwen3_vl")
-SEAM = "\ue000"
+FAMILIES = ("idefics3", "smolvlm", "qwen3_vl", "internvl", "llava_onevision", "gemma3")
+BARE = Marks("<image>")
+SEAM, PICTURE = "\ue000", "\ue001"
 NO_SYSTEM = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
@@ -43,7 +44,7 @@ def special_ids(engine: LocalEngine) -> set[int]:
 def copied(checkpoint: Callable[[str], Path], tmp_path: Path) -> Callable[..., Renderer]:
     """A renderer of an Idefics3 checkpoint with another template in its folder; None: without one."""
 
-    def make(template: str | None, older_file: bool = False) -> Renderer:
+    def make(template: str | None, older_file: bool = False, marks: Marks = BARE) -> Renderer:
         folder = tmp_path / "checkpoint"
         shutil.copytree(checkpoint("idefics3"), folder, ignore=shutil.ignore_patterns("*.safetensors", "*.jinja"))
         if template is not None and older_file:
@@ -51,8 +52,7 @@ def copied(checkpoint: Callable[[str], Path], tmp_path: Path) -> Callable[..., R
         elif template is not None:
             (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        config = SimpleNamespace(image_token_id=tokenizer.convert_tokens_to_ids("<image>"))
-        return Renderer(tokenizer, Family(SimpleNamespace(config=config), tokenizer), folder)
+        return Renderer(tokenizer, tokenizer.convert_tokens_to_ids("<image>"), marks, folder)
 
     return make
 
@@ -191,6 +191,40 @@ def test_without_any_template_a_plain_one_is_used(
 def stamp(tools: Any, second: float) -> str:
     shown = conversation(tools, evidence=[tools.evidence(second)])[-1].parts[0]
     return str(shown).removeprefix("Earlier:\n")
+
+
+HOISTING = (
+    "{% for message in messages %}<{{ message['role'] }}>"
+    "{% for part in message['content'] | selectattr('type', 'equalto', 'image') %}<image>\n{% endfor %}"
+    "{% for part in message['content'] | selectattr('type', 'equalto', 'text') %}{{ part['text'] }}{% endfor %}"
+    "{% endfor %}<assistant>"
+)
+STRINGS = "{% for message in messages %}{{ '<' + message['role'] + '>' + message['content'] }}{% endfor %}<assistant>"
+MUTE = (
+    "{% for message in messages if message['role'] != 'system' %}<{{ message['role'] }}>"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endfor %}<assistant>"
+)
+
+
+@pytest.mark.parametrize("template", [HOISTING, STRINGS, MUTE])
+def test_times_stay_with_their_frames_and_the_system_is_heard_whatever_the_template_does(
+    copied: Callable[..., Renderer], tools: Any, template: str
+) -> None:
+    renderer = copied(template)
+    shown = decoded(renderer, renderer.encode(conversation(tools, f"Is it <image>?{PICTURE}", 2)))
+    seen = f"Now:\n{stamp(tools, 99)}<image>\n{stamp(tools, 99.1)}<image>\nQuestion: Is it <image>?<assistant>"
+    assert shown.endswith(seen)
+    assert shown.removesuffix(seen).replace("<system>", "") in ("Watch.<user>", "<user>Watch.\n")
+    assert renderer.encode(conversation(tools, f"Is it <image>?{PICTURE}", 2)).count(renderer._image_token) == 2
+
+
+def test_marks_stand_around_each_frame_and_nowhere_else(copied: Callable[..., Renderer], tools: Any) -> None:
+    marks = Marks("<image>", "\n\n<fake_token_around_image>", "<global-img>\n")
+    renderer = copied(NO_SYSTEM, marks=marks)
+    shown = decoded(renderer, renderer.encode(conversation(tools, "Is it <image>?", 1)))
+    frame = "\n\n<fake_token_around_image><image><global-img>\n"
+    assert shown == f"<user>Watch.\nNow:\n{stamp(tools, 99)}{frame}\nQuestion: Is it <image>?<assistant>"
 
 
 @pytest.mark.parametrize("template", ["{{ messages[0]['role'] }}", "<image>", "<image><image><image>"])

@@ -1,0 +1,67 @@
+"""How a frame is written in a prompt: learnt from the checkpoint's own processor, by one picture, at the start."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import transformers
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+from perception.config import ModelConfig
+from perception.errors import StartRefused
+from perception.pictures import PictureMaker
+
+_GREY: Final = np.full((64, 64, 3), 90, np.uint8)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A chat template writes `placeholder` for a frame; a prompt has `before`, a run of image tokens, `after` there."""
+
+    placeholder: str
+    before: str = ""
+    after: str = ""
+
+    def around(self, token: str) -> str:
+        """What takes the place of the placeholder, the run shown as one image token."""
+        return f"{self.before}{token}{self.after}"
+
+
+def learnt_marks(config: ModelConfig, model: Any, tokenizer: Any, image_token: str, pictures: PictureMaker) -> Marks:
+    """What the checkpoint's processor makes of a picture.
+
+    Raises StartRefused where it cannot be asked, or where a frame is more than one run of image tokens.
+    """
+    try:
+        processor = processor_of(Path(config.folder), model, tokenizer, pictures.processor)
+        [picture] = [pictures.prepare([_GREY])]
+        placeholder, written = str(processor.image_token), str(processor.replace_image_token(picture, image_idx=0))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise StartRefused(
+            "model_shape_mismatch", f"the model's processor does not say how a picture is written: {reason}"
+        ) from error
+    run = re.fullmatch(rf"(.*?)(?:{re.escape(image_token)})+(.*)", written, re.DOTALL)
+    if run is None or image_token in run[2]:
+        raise StartRefused("model_shape_mismatch", "the model takes a picture as other than one run of tokens")
+    return Marks(placeholder, run[1], run[2])
+
+
+def processor_of(folder: Path, model: Any, tokenizer: Any, images: Any) -> Any:
+    """The checkpoint's processor, without the parts for videos and sound: they need packages that nothing else does."""
+    files = [folder / name for name in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")]
+    settings, *others = [json.loads(file.read_bytes()) if file.is_file() else {} for file in files]
+    name = next((found["processor_class"] for found in (settings, *others) if found.get("processor_class")), None)
+    kind: Any = getattr(transformers, name) if name else PROCESSOR_MAPPING[type(model.config)]
+
+    class Cut(kind):  # type: ignore[misc]
+        """The same that does not mind what is missing."""
+
+        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+            return type(argument)
+
+    parts = {"image_processor": images, "tokenizer": tokenizer}
+    return Cut.from_args_and_dict([parts.get(part) for part in Cut.get_attributes()], settings)

@@ -1,0 +1,49 @@
+"""How fast this machine reads: how much of a prompt a step holds, and how long the next step may take."""
+
+from typing import Final
+
+STEP_S: Final = 1.3
+"""What reading a chunk may take: small chunks cost throughput, long steps delay a cancellation and the heartbeat."""
+SMALLEST: Final = 32
+"""Fewer tokens than these take hardly less time."""
+_LARGEST: Final = 4096
+_TIMES: Final = 4.0
+"""How much longer than the slowest step so far the next may take: attention costs more behind a long prompt."""
+_USUAL_S: Final = 4.0
+_LONGEST_S: Final = 120.0
+
+
+class Pace:
+    """chunk: tokens of a prompt that a step reads at most."""
+
+    def __init__(self, chunk: int) -> None:
+        self.chunk = self._full = chunk
+        self._slowest_s = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Learn from a step, whatever it did."""
+        self._slowest_s = max(self._slowest_s, seconds)
+
+    def note_chunk(self, seconds: float) -> None:
+        """Learn from a chunk that was read: where it took far too long the next is half of it, until they are quick."""
+        self.note(seconds)
+        if seconds > 2 * STEP_S:
+            self.chunk = max(min(SMALLEST, self.chunk), self.chunk // 2)
+        elif seconds < STEP_S / 2:
+            self.chunk = min(self._full, 2 * self.chunk)
+
+    def next_step_s(self) -> float:
+        """How long the next step may take; 0 where that is nothing to speak of."""
+        seconds = min(_TIMES * self._slowest_s, _LONGEST_S)
+        return seconds if seconds > _USUAL_S else 0.0
+
+
+def fitting_chunk(rate: float) -> int:
+    """What is read within `STEP_S` at so many tokens a second.
+
+    A power of two, so that the same machine cuts the same prompt alike each time.
+    """
+    chunk = SMALLEST
+    while chunk * 1.5 <= rate * STEP_S and chunk < _LARGEST:
+        chunk *= 2
+    return chunk

@@ -1,0 +1,141 @@
+"""What goes wrong while a request is worked on: the end of that request, unless the device itself is lost."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from jinja2 import TemplateError
+from PIL import Image
+
+from reasoning.engine import Failed, Finished, Request
+from reasoning.local import LocalEngine
+from reasoning.prompt import Prompt
+
+EngineOf = Callable[[str], LocalEngine]
+
+
+@pytest.fixture
+def engine(engine_of: EngineOf) -> Iterator[LocalEngine]:
+    engine = engine_of("idefics3")
+    engine.chunk = 64
+    engine.cache.clear()
+    yield engine
+    engine._running.clear()
+    engine._exhausted_at.clear()
+
+
+@pytest.fixture
+def prompt(tools: Any) -> Prompt:
+    return Prompt("Watch.", [tools.asked()], [], [tools.evidence(20)], [], [], "Who?")
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_given: Any) -> Any:
+        raise error
+
+    return fail
+
+
+def ended(engine: LocalEngine) -> list[Finished | Failed]:
+    outputs = []
+    while engine.has_work():
+        outputs += [one for one in engine.step() if isinstance(one, Finished | Failed)]
+    return outputs
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AttributeError("'list' object has no attribute 'to'"),
+        TemplateError("roles must alternate"),
+        Image.DecompressionBombError("too many pixels"),
+        NotImplementedError(),
+        AssertionError(),
+        RuntimeError("shapes"),
+    ],
+)
+def test_any_error_ends_one_request_and_the_next_is_answered(
+    engine: LocalEngine, prompt: Prompt, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    for name in ("q_1", "q_2"):
+        engine.begin(Request(name, prompt, 4))
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "_open", raising(error))
+        while "q_1" in engine._running:
+            outputs = engine.step()
+    assert [type(one) for one in outputs] == [Failed]
+    assert outputs[0].id == "q_1"
+    assert [(one.id, type(one)) for one in ended(engine)] == [("q_2", Finished)]
+
+
+def test_a_lost_device_is_the_end_of_the_process(
+    engine: LocalEngine, prompt: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.begin(Request("q_1", prompt, 4))
+    monkeypatch.setattr(engine, "_advance", raising(torch.AcceleratorError("an illegal memory access", 700)))
+    with pytest.raises(torch.AcceleratorError):
+        engine.step()
+
+
+@pytest.mark.parametrize(("seconds", "survives"), [((0.0, 20.0, 59.9), False), ((0.0, 20.0, 60.1), True)])
+def test_a_full_device_ends_requests_until_it_stays_full(
+    engine: LocalEngine,
+    prompt: Prompt,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: tuple[float, ...],
+    survives: bool,
+) -> None:
+    emptied: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    monkeypatch.setattr(engine, "_advance", raising(torch.OutOfMemoryError("out of memory")))
+    clock = iter(seconds)
+    monkeypatch.setattr("reasoning.local.time.monotonic", lambda: next(clock))
+    for name in ("q_1", "q_2"):
+        engine.begin(Request(name, prompt, 4))
+        [failed] = engine.step()
+        assert isinstance(failed, Failed)
+        assert failed.fault.code == "model_unavailable"
+    assert len(emptied) == 2
+    engine.begin(Request("q_3", prompt, 4))
+    if survives:
+        assert isinstance(engine.step()[0], Failed)
+    else:
+        with pytest.raises(torch.OutOfMemoryError):
+            engine.step()
+
+
+def test_slow_steps_make_the_engine_ask_for_patience(
+    engine: LocalEngine, prompt: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert engine.next_step_s() == 0.0
+    now = [0.0]
+
+    def tick() -> float:
+        now[0] += 3.0
+        return now[0]
+
+    monkeypatch.setattr("reasoning.local.time.perf_counter", tick)
+    engine.begin(Request("q_1", prompt, 2))
+    engine.step()
+    assert engine.next_step_s() == 12.0
+    assert engine.chunk == 64
+    engine.step()
+    assert engine.chunk == 32
+    ended(engine)
+
+
+def test_the_first_slow_step_is_known_from_the_start(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_prefill_s", lambda _tokens: 12.0)
+    pace = engine._measured_pace()
+    assert pace.chunk == 32
+    assert pace.next_step_s() == 48.0
+
+
+@pytest.mark.parametrize(("rate", "chunk"), [(10.0, 32), (30.0, 32), (40.0, 64), (640.0, 1024), (1e6, 4096)])
+def test_the_chunk_is_what_is_read_in_a_step(
+    engine: LocalEngine, monkeypatch: pytest.MonkeyPatch, rate: float, chunk: int
+) -> None:
+    monkeypatch.setattr(engine, "_prefill_s", lambda tokens: tokens / rate)
+    assert engine._measured_pace().chunk == chunk
