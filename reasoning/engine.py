@@ -77,6 +77,9 @@ class Engine(Protocol):
     def step(self) -> list[EngineOutput]:
         """A bounded piece of work: a keyframe encoded, a chunk of a prompt read, or one token of each request."""
 
+    def next_step_s(self) -> float:
+        """How long the next `step` may take at most, in seconds; 0: no longer than any other stage's."""
+
     def has_work(self) -> bool:
         """Whether `step` has something to do."""
 

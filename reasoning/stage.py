@@ -51,7 +51,8 @@ class ReasoningStage:
         self._outputs: list[ReasoningOutput] = []
         self._open: OrderedDict[str, Question] = OrderedDict()
         self._begun: set[str] = set()
-        self._recalls = 0
+        # A predecessor's recalls, which memory may still answer, had smaller numbers.
+        self._recalls = clock()
         self._memory = True
 
     # ------------------------------------------------------------ the four verbs
@@ -79,6 +80,10 @@ class ReasoningStage:
             for output in self._engine.step():
                 self._relay(output)
         return self._flush()
+
+    def next_step_s(self) -> float:
+        """How long the next step may take at most, in seconds; 0: no longer than any other stage's."""
+        return self._engine.next_step_s()
 
     def close(self) -> list[ReasoningOutput]:
         """Every question that is open ends here."""

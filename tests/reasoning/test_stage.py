@@ -41,6 +41,7 @@ class ScriptedEngine:
     def __init__(self, slots: int = 1) -> None:
         self.slots = slots
         self.prefill = 0
+        self.next_s = 0.0
         self.scripts: dict[str, list[str | Fault]] = {}
         self.shown: dict[str, Prompt] = {}
         self.requests: list[Request] = []
@@ -71,6 +72,9 @@ class ScriptedEngine:
                 del self._left[name]
         return outputs
 
+    def next_step_s(self) -> float:
+        return self.next_s
+
     def has_work(self) -> bool:
         return bool(self._left)
 
@@ -89,9 +93,9 @@ class ScriptedEngine:
 class Bench:
     """A stage with its engine, window and clock; all that came out."""
 
-    def __init__(self, tools: Any, slots: int = 1, **settings: Any) -> None:
+    def __init__(self, tools: Any, slots: int = 1, now_us: int = 10 * S, **settings: Any) -> None:
         self.tools = tools
-        self.now_us = 10 * S
+        self.now_us = now_us
         self.engine = ScriptedEngine(slots)
         self.window = LocalWindow(16)
         config = ReasoningConfig(model=None, system_prompt="Watch.", **settings)  # type: ignore[arg-type]
@@ -184,9 +188,27 @@ def bench(tools: Any) -> Bench:
 # -------------------------------------------------------------------- an answer
 
 
+def test_what_memory_says_to_a_predecessor_is_no_answer_to_a_new_question(bench: Bench, tools: Any) -> None:
+    late = context(Recall(1, [CAM], "Who left?", None, None, [100 * S], limit=0), evidence=[tools.evidence(20)])
+    bench.give(tools.ask())
+    bench.run(late)
+    assert bench.engine.requests == []
+    successor = Bench(tools, now_us=bench.now_us + S)
+    [first], [second] = bench.give(tools.ask("q_2")), successor.give(tools.ask())
+    assert isinstance(first, Recall)
+    assert isinstance(second, Recall)
+    assert second.request > first.request
+
+
+def test_a_long_step_of_the_engine_is_told_before(bench: Bench) -> None:
+    assert bench.stage.next_step_s() == 0.0
+    bench.engine.next_s = 12.0
+    assert bench.stage.next_step_s() == 12.0
+
+
 def test_a_question_is_recalled_and_answered_piece_by_piece(bench: Bench, tools: Any) -> None:
     [recall] = bench.give(tools.ask(since_us=3, until_us=200 * S))
-    assert recall == Recall(1, [CAM], "Who came in?", 3, 200 * S, [100 * S], limit=0)
+    assert recall == Recall(recall.request, [CAM], "Who came in?", 3, 200 * S, [100 * S], limit=0)
     assert not bench.stage.has_work()
     kept = tools.evidence(20, "e_5", 2)
     outputs = bench.run(context(recall, evidence=[kept]))
