@@ -25,9 +25,9 @@ from perception.config import ModelConfig, PerceptionConfig, SoundConfig
 from perception.encoders import Image, Vectors
 from perception.messages import FileSource, OpenStream, Percept, StreamEnded
 from perception.sources.file import FileReader
+from perception.sources.inbox import SourceInbox
 from perception.stage import PerceptionStage
 from perception.window import LocalWindow
-from server.stages.perception import SourceInbox
 
 OBJECT_AREA: Final = 0.01
 OBJECTS: Final = 200

@@ -1,10 +1,9 @@
 """Perception's process: source threads, the media and percept rings and the window slab, tied to its stage."""
 
 import logging
-import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from perception.build import build_stage, load_vision
@@ -26,6 +25,7 @@ from perception.messages import (
 )
 from perception.sources.base import Media
 from perception.sources.guard import run_guarded
+from perception.sources.inbox import SourceInbox
 from perception.sources.open import open_reader
 from perception.stage import PerceptionStage
 from server.ipc.channel import Channel
@@ -45,60 +45,6 @@ _RECORDS = (Percept, Unchanged, Speech, Gap, StreamEnded, Barrier)
 _OUTBOX = 256
 """Records that wait for room in the percept ring before something is given up or the stage waits."""
 _JPEG_ROOM = 1024 * 1024
-
-
-class SourceInbox:
-    """Where the source threads put what they read; the loop empties it. A file's thread waits here for its turn."""
-
-    def __init__(self) -> None:
-        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._records: deque[Media] = deque()
-        self._room = threading.Condition()
-        self._full: set[str] = set()
-        self._ahead: dict[str, int] = {}
-
-    def put(self, record: Media) -> None:
-        """See `Inbox.put`."""
-        with self._room:
-            self._ahead[record.stream] = self._ahead.get(record.stream, 0) + 1
-            self._records.append(record)
-        os.eventfd_write(self._event, 1)
-
-    def wait_for_room(self, stream: str, stop: threading.Event) -> None:
-        """See `Inbox.wait_for_room`."""
-        with self._room:
-            while not stop.is_set() and (stream in self._full or self._ahead.get(stream, 0) > _AHEAD):
-                self._room.wait(0.2)
-
-    def wake(self) -> None:
-        """Have the loop look at its stage again; from any thread."""
-        os.eventfd_write(self._event, 1)
-
-    def fileno(self) -> int:
-        """Readable when something was put."""
-        return self._event
-
-    def drain(self) -> Iterator[Media]:
-        """All that was put."""
-        try:
-            os.eventfd_read(self._event)
-        except BlockingIOError:
-            return
-        with self._room:
-            records, self._records = self._records, deque()
-            self._ahead.clear()
-            self._room.notify_all()
-        yield from records
-
-    def set_full(self, full: dict[str, bool]) -> None:
-        """Which of these streams' files have to wait from now on, and which no more."""
-        with self._room:
-            self._full = {stream for stream in self._full | full.keys() if full.get(stream, True)}
-            self._room.notify_all()
-
-
-_AHEAD = 32
-"""Packets of a file that may lie in the inbox."""
 
 
 class SourcedStage:

@@ -23,13 +23,14 @@ from perception.messages import (
     Unchanged,
     WipeWindow,
 )
+from perception.sources.inbox import SourceInbox
 from perception.window import WindowFrame
 from server.ipc.inlets import RingInlet, RingOutlet
 from server.ipc.memory_file import create_memory_file
 from server.ipc.messages import Throttle
 from server.ipc.ring import RingFiles, RingReader, RingWriter, create_ring
 from server.ipc.slab import SlabReader, SlabWriter
-from server.stages.perception import OverloadRule, SourcedStage, SourceInbox
+from server.stages.perception import OverloadRule, SourcedStage
 
 
 class FakeStage:
