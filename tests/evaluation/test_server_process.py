@@ -17,9 +17,16 @@ from evaluation.wait import TookTooLong, until
 
 FAKE = {
     "ready": """
+        def end(*_):
+            # A second signal must not wait for a child that is waited for already.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            child.kill()
+            child.wait()
+            sys.exit(0)
+
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        signal.signal(signal.SIGTERM, end)
         print("ready http://127.0.0.1:1", flush=True)
-        signal.signal(signal.SIGTERM, lambda *_: (child.kill(), child.wait(), sys.exit(0)))
         while True: signal.pause()
     """,
     "stubborn": """
