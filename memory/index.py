@@ -58,6 +58,10 @@ class VectorIndex:
             self._add((batch.keys[:, 0] << NUMBER_BITS) | batch.keys[:, 1], batch.vectors)
         self._cursor = batch.last
 
+    def give_up(self) -> None:
+        """Be ready with what could be loaded."""
+        self._cursor = None
+
     def add(self, seq: int, frames: Iterable[Keyframe]) -> None:
         """Take in the keyframes of an event that was closed; those of another encoder's length are left out."""
         kept = [frame for frame in frames if len(frame.vector) == 2 * self._dim]

@@ -24,6 +24,7 @@ from perception.messages import Fault
 
 log = logging.getLogger(__name__)
 
+UNREADABLE: Final = Fault("internal_error", "the stream's memory cannot be read: look at the disk and the server's log")
 _RETRY_US: Final = 2_000_000
 _STATUS_US: Final = 1_000_000
 _UNSAVED: Final = 8
@@ -124,7 +125,15 @@ class Keeper:
         stream.status_due = True
         waiting = stream.unsaved or stream.again
         if not waiting and (room or stream.fault != FULL):
-            stream.fault = None
+            stream.fault = UNREADABLE if stream.unreadable else None
+
+    def unreadable(self, stream: Stream, error: sqlite3.Error) -> None:
+        """A part of its store cannot be read: what can goes on."""
+        if not stream.unreadable:
+            code = getattr(error, "sqlite_errorname", type(error).__name__)
+            log.error("a stream's memory cannot be read: %s", code, extra={"stream": stream.key})
+            stream.status_due = True
+        stream.unreadable, stream.fault = True, UNREADABLE
 
     def _put(
         self, stream: Stream, run: Callable[[sqlite3.Connection], Any], follow: Callable[[Any], None] = lambda _: None
@@ -232,7 +241,11 @@ class Keeper:
 
     def _tell(self, stream: Stream, now_us: int) -> None:
         stream.status_due, stream.status_at_us = False, now_us
-        totals = stream.store.reader.totals()
+        try:
+            stream.totals = stream.store.reader.totals()
+        except sqlite3.Error as error:
+            self.unreadable(stream, error)
+        totals = stream.totals
         self._say(
             MemoryStatus(
                 stream.key, totals.events, totals.start_us, totals.end_us, totals.bytes, totals.gaps, stream.fault,

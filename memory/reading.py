@@ -30,6 +30,9 @@ class Totals:
     gaps: int
 
 
+NOTHING: Final = Totals(0, -1, -1, 0, 0)
+
+
 @dataclass(frozen=True)
 class VectorBatch:
     """Some keyframes' vectors, in the order of (seq, n). last: where to go on, None at the end."""
@@ -49,8 +52,11 @@ class Reader:
     # ------------------------------------------------------------ events
 
     def totals(self) -> Totals:
-        """Counted by triggers."""
-        (events, size), *_ = self._all("SELECT events, bytes FROM totals")
+        """Counted by triggers. Raises sqlite3.DatabaseError where the count is lost."""
+        counted = self._one("SELECT events, bytes FROM totals")
+        if counted is None:
+            raise sqlite3.DatabaseError("no totals")
+        events, size = counted
         start = self._one("SELECT start_us FROM events ORDER BY seq LIMIT 1")
         end = self._one("SELECT end_us FROM events ORDER BY seq DESC LIMIT 1")
         gaps = self._all("SELECT count(*) FROM gaps")[0][0]

@@ -12,7 +12,7 @@ from memory.config import MemoryConfig
 from memory.coverage import EMPTY
 from memory.folders import Folders
 from memory.forgetting import NO_EVENT, Forgetter
-from memory.keeping import Keeper
+from memory.keeping import UNREADABLE, Keeper
 from memory.messages import (
     BarrierReached,
     Context,
@@ -38,7 +38,7 @@ from memory.messages import (
 )
 from memory.recall import Recaller
 from memory.store import FormatUnknown, Settings, Store, empty_trash, remove_folder
-from memory.stream import Stream
+from memory.stream import DAMAGE, Stream
 from memory.writer import BROKEN, FULL, Job, Writer
 from perception.encoders import ImageEncoder, TextEncoder
 from perception.messages import Barrier, Fault, Gap, Percept, Speech, StreamEnded, Unchanged
@@ -56,7 +56,6 @@ NO_STREAM: Final = Fault("stream_not_found", "there is no such stream: list the 
 NO_FRAME: Final = Fault("event_not_found", "the event has no such frame: look at its frames", "n")
 BAD_CURSOR: Final = Fault("invalid_field", "cursor is none that this list gave out: leave it out to begin", "cursor")
 BAD_PICTURE: Final = Fault("invalid_image", "the picture cannot be read: send JPEG, PNG or WebP", None)
-UNREADABLE: Final = Fault("internal_error", "the stream's memory cannot be read: look at the disk and the server's log")
 
 
 class MemoryStage:
@@ -91,10 +90,16 @@ class MemoryStage:
     def _restore(self) -> None:
         empty_trash(self._folders.trash)
         for key, store in self._folders.found():
-            stream = Stream.open(key, store, self._config, self._text.dim)
+            try:
+                stream = Stream.open(key, store, self._config, self._text.dim)
+                is_purge_due = store.reader.meta("purge") == "due"
+            except DAMAGE as error:
+                log.error("the memory of a stream is damaged and left alone: %s", type(error).__name__)
+                store.close()
+                continue
             self._streams[key] = stream
             self._outputs.append(StreamRestored(key, stream.settings.declaration, stream.end_us))
-            if store.reader.meta("purge") == "due":
+            if is_purge_due:
                 self._forgetter.purge(stream)
 
     # ------------------------------------------------------------ the four verbs
@@ -109,7 +114,7 @@ class MemoryStage:
 
     def has_work(self) -> bool:
         """Whether `step` has something to do. Without `notify` also while the writer thread is at work."""
-        if self._inbox or self._outputs or self._writer.finished:
+        if self._inbox or self._waiting or self._outputs or self._writer.finished:
             return True
         if self._writer.outstanding and not self._notified:
             return True
@@ -172,7 +177,11 @@ class MemoryStage:
         if not behind:
             return False
         wanted = max(behind, key=lambda one: (one.key in asked, one.settings.start_wall_us + one.end_us))
-        wanted.index.load(wanted.store.reader, _LOAD_VECTORS)
+        try:
+            wanted.index.load(wanted.store.reader, _LOAD_VECTORS)
+        except sqlite3.Error as error:
+            self._keeper.unreadable(wanted, error)
+            wanted.index.give_up()
         return True
 
     # ------------------------------------------------------------ messages

@@ -4,13 +4,16 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from memory.config import MemoryConfig
 from memory.coverage import JOINT_US
 from memory.events import Bounds, EventBuilder
 from memory.index import VectorIndex
 from memory.messages import EventRecord, MemoryOptions
+from memory.reading import NOTHING, Totals
 from memory.retention import Budget
 from memory.rows import EventRow
 from memory.spans import Spans
@@ -21,12 +24,17 @@ Change = tuple[Callable[[sqlite3.Connection], Any], Callable[[Any], None]]
 """What is done to the store; what follows once it is on disk."""
 
 
+DAMAGE: Final = (sqlite3.Error, msgspec.MsgspecError, TypeError, ValueError)
+"""What a damaged store raises: SQLite finds some of it, the rest are values that cannot be."""
+
+
 @dataclass
 class Stream:
     """State of a stream; everything on the stage's thread.
 
     closing: closed events whose commit is under way. unsaved: those whose commit failed; tried again, the oldest given
     up. again: small changes whose commit failed, and what follows them. covered: time of all events but the open one.
+    totals: as they could be read last. unreadable: a part of the store is damaged.
     """
 
     key: str
@@ -48,11 +56,13 @@ class Stream:
     status_due: bool = True
     status_at_us: int | None = None
     purge_at_us: int | None = None
+    totals: Totals = NOTHING
+    unreadable: bool = False
     fault: Fault | None = None
 
     @classmethod
     def open(cls, key: str, store: Store, config: MemoryConfig, dim: int) -> "Stream":
-        """Take up what the store holds. Raises sqlite3.Error."""
+        """Take up what the store holds. Raises one of DAMAGE."""
         settings, resume = store.settings(), store.resume()
         forgotten = Spans(store.reader.tombstones())
         builder = EventBuilder(bounds_of(config, settings.options), resume, forgotten)

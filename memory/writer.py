@@ -55,6 +55,7 @@ class Writer:
         self._outstanding = 0
         self._growth = 0
         self._closing = False
+        self._died: str | None = None
         self._thread = threading.Thread(target=self._work, name="memory-writer", daemon=True)
         self._thread.start()
 
@@ -70,8 +71,8 @@ class Writer:
 
     @property
     def finished(self) -> bool:
-        """Whether `collect` has something."""
-        return bool(self._done)
+        """Whether `collect` has something, or has to say that nothing will come any more."""
+        return bool(self._done) or self._died is not None
 
     def put(self, job: Job) -> None:
         """Queue a job."""
@@ -82,7 +83,11 @@ class Writer:
             self._condition.notify_all()
 
     def collect(self) -> int:
-        """Run what is to follow finished jobs; how many there were."""
+        """Run what is to follow finished jobs; how many there were.
+
+        Raises RuntimeError when the thread has died: nothing would ever be stored or forgotten again, so the process
+        that this is in has to end.
+        """
         count = 0
         while self._done:
             job = self._done.popleft()
@@ -92,12 +97,14 @@ class Writer:
                 job.done(job.result)
             else:
                 job.failed(job.fault)
+        if self._died is not None:
+            raise RuntimeError(f"memory's writer thread died by {self._died}")
         return count
 
     def wait(self, seconds: float) -> bool:
         """Wait until a job is done."""
         with self._condition:
-            return self._condition.wait_for(lambda: bool(self._done), seconds)
+            return self._condition.wait_for(lambda: self.finished, seconds)
 
     def close(self) -> None:
         """Finish all jobs and end the thread; outcomes may still be collected."""
@@ -109,6 +116,16 @@ class Writer:
     # ------------------------------------------------------------ writer thread
 
     def _work(self) -> None:
+        try:
+            self._work_on()
+        except BaseException as error:  # noqa: BLE001
+            with self._condition:
+                self._died = type(error).__name__
+                self._condition.notify_all()
+            if self._notify is not None:
+                self._notify()
+
+    def _work_on(self) -> None:
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._jobs or self._closing)
@@ -139,14 +156,18 @@ class Writer:
 
     def _try(self, group: Sequence[Job]) -> Fault | None:
         store = group[0].store
-        if store.broken:
-            return BROKEN
-        if any(job.growth for job in group) and not self._space.enough():
-            return FULL
         try:
+            if store.broken:
+                return BROKEN
+            if any(job.growth for job in group) and not self._space.enough():
+                return FULL
             _run(store.db, group)
         except (sqlite3.Error, OSError) as error:
             return self._fault(store, error)
+        except Exception as error:  # noqa: BLE001
+            # Whatever a job raises, the others behind it are still to be done.
+            log.error("a store cannot be written: %s", type(error).__name__)
+            return BROKEN
         return None
 
     def _fault(self, store: Store, error: sqlite3.Error | OSError) -> Fault:
