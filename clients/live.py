@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
@@ -57,12 +58,15 @@ class Live:
 
     def __init__(self, url: str | None, stream: str, key: str | None = None) -> None:
         base, headers = server_of(url, key)
+        self._opened = ExitStack()
         try:
-            self._socket = connect(
-                f"ws{base.removeprefix('http')}{resource('streams', stream, 'live')}",
-                additional_headers=headers, max_size=_LARGEST, proxy=None, open_timeout=10,
-                # A server that reads no further for now cannot answer pings; it sends its own.
-                ping_interval=None,
+            self._socket = self._opened.enter_context(
+                connect(
+                    f"ws{base.removeprefix('http')}{resource('streams', stream, 'live')}",
+                    additional_headers=headers, max_size=_LARGEST, proxy=None, open_timeout=10,
+                    # A server that reads no further for now cannot answer pings; it sends its own.
+                    ping_interval=None,
+                )
             )  # fmt: skip
         except InvalidStatus as refused:
             raise _refusal(refused) from refused
@@ -83,7 +87,7 @@ class Live:
 
     def close(self) -> None:
         """Say goodbye. A push stream is offline then."""
-        self._socket.close()
+        self._opened.close()
         self._listener.join(10)
 
     # ------------------------------------------------------------ to the server
