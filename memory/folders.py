@@ -2,13 +2,14 @@
 
 import logging
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from memory import writing
-from memory.store import FILE_NAME, FormatUnknown, Store
+from memory.store import FILE_NAME, MAKING, FormatUnknown, Store, Unfinished
 from perception.errors import StartRefused
 
 log = logging.getLogger(__name__)
@@ -41,12 +42,16 @@ class Folders:
 
         Raises StartRefused data_format_unknown for a store that a later version wrote.
         """
+        shutil.rmtree(self.root / MAKING, ignore_errors=True)
         for file in sorted(self.root.glob(f"*/*/{FILE_NAME}")):
             key = f"{file.parent.parent.name}/{file.parent.name}"
             if self.of(key) != file.parent or file.stat().st_size == 0:
                 continue
             try:
                 store = Store(file.parent)
+            except Unfinished:
+                shutil.rmtree(file.parent, ignore_errors=True)
+                continue
             except FormatUnknown as error:
                 raise StartRefused(
                     "data_format_unknown",

@@ -37,7 +37,7 @@ from memory.messages import (
     UpdateMemory,
 )
 from memory.recall import Recaller
-from memory.store import FormatUnknown, Settings, Store, empty_trash, remove_folder
+from memory.store import Settings, Store, empty_trash, remove_folder
 from memory.stream import DAMAGE, Stream
 from memory.writer import BROKEN, FULL, Job, Writer
 from perception.encoders import ImageEncoder, TextEncoder
@@ -248,9 +248,12 @@ class MemoryStage:
             if (folder / "memory.sqlite").exists() and (folder / "memory.sqlite").stat().st_size > 0:
                 # It was found damaged at start: what may still be saved of it is not to be overwritten.
                 return UNREADABLE
+            if folder.exists():
+                remove_folder(folder, self._folders.trash)
+                empty_trash(self._folders.trash)
             store = Store.create(folder, key, settings)
             self._streams[key] = Stream.open(key, store, self._config, self._text.dim)
-        except (sqlite3.Error, OSError, FormatUnknown) as error:
+        except (sqlite3.Error, OSError) as error:
             log.error("a store cannot be made: %s", type(error).__name__, extra={"stream": key})
             return FULL if _is_full(error) else BROKEN
         return None

@@ -17,6 +17,8 @@ from memory.reading import Reader
 
 FORMAT: Final = 2
 FILE_NAME: Final = "memory.sqlite"
+MAKING: Final = ".new"
+"""Beside the tenants: a store gets its place once it is whole."""
 _UPGRADES: Final = {1: "ALTER TABLE frames ADD COLUMN captured_us INTEGER"}
 """What makes a store of a format one of the next."""
 _APPLICATION_ID: Final = 0x4F4D4E4C
@@ -26,7 +28,11 @@ _BUSY_MS: Final = 5000
 
 
 class FormatUnknown(Exception):
-    """The store was written by a later version, or is no store."""
+    """The store was written by a later version."""
+
+
+class Unfinished(Exception):
+    """There is a database without anything in it: whoever made it died before it was a store."""
 
 
 class Settings(NamedTuple):
@@ -42,7 +48,7 @@ class Store:
     """An open database. `db` belongs to the writer thread, `reader` to the stage."""
 
     def __init__(self, folder: Path) -> None:
-        """Open what is there. Raises FormatUnknown, sqlite3.Error, OSError."""
+        """Open what is there. Raises FormatUnknown, Unfinished, sqlite3.Error, OSError."""
         self.folder = folder
         self.broken = False
         self.db = _connect(folder / FILE_NAME)
@@ -60,9 +66,29 @@ class Store:
 
     @classmethod
     def create(cls, folder: Path, stream: str, settings: Settings) -> "Store":
-        """Make a store that is on disk when this returns. Raises sqlite3.Error, OSError."""
-        _make_folders(folder)
-        file = folder / FILE_NAME
+        """Make a store that is on disk when this returns, or leave none. Raises sqlite3.Error, OSError."""
+        root = folder.parent.parent
+        making = root / MAKING
+        shutil.rmtree(making, ignore_errors=True)
+        for made in (root, folder.parent, making):
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            cls._fill(making / FILE_NAME, stream, settings)
+            sync_folder(making)
+            os.rename(making, folder)
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
+        for changed in (folder.parent, root):
+            sync_folder(changed)
+        try:
+            return cls(folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    @staticmethod
+    def _fill(file: Path, stream: str, settings: Settings) -> None:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         db = _connect(file)
         try:
@@ -78,17 +104,18 @@ class Store:
             db.execute("COMMIT")
         finally:
             db.close()
-        for made in (folder, folder.parent, folder.parent.parent):
-            sync_folder(made)
-        return cls(folder)
 
     def _check_format(self) -> None:
-        found = self.db.execute("PRAGMA user_version").fetchone()[0]
-        if (
-            found not in {*_UPGRADES, FORMAT}
-            or self.db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID
-        ):
-            raise FormatUnknown(f"format {found}")
+        version, application = (
+            self.db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
+        )
+        if application == _APPLICATION_ID and version in {*_UPGRADES, FORMAT}:
+            return
+        if application == _APPLICATION_ID and version > FORMAT:
+            raise FormatUnknown(f"format {version}")
+        if not version and not application and not self.db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+            raise Unfinished
+        raise sqlite3.DatabaseError("no store")
 
     def _upgrade(self) -> None:
         """Bring an older format up to this one, step by step, each whole or not at all."""
@@ -154,11 +181,6 @@ def _connect(file: Path) -> sqlite3.Connection:
     db = sqlite3.connect(f"file:{file}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
     db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     return db
-
-
-def _make_folders(folder: Path) -> None:
-    for made in (folder.parent.parent, folder.parent, folder):
-        made.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
