@@ -21,7 +21,7 @@ from perception.checkpoint import (
 )
 from perception.config import ModelConfig, SampleConfig
 from perception.encoders import Image
-from perception.errors import StartRefused
+from perception.errors import StartRefused, reason
 from perception.pictures import PictureMaker
 from perception.window import TensorData, VisualTokens
 
@@ -73,8 +73,7 @@ class CheckpointVision:
         except StartRefused:
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-            raise StartRefused("model_shape_mismatch", f"the model cannot encode a frame: {reason}") from error
+            raise StartRefused("model_shape_mismatch", f"the model cannot encode a frame: {reason(error)}") from error
 
     @property
     def max_bytes(self) -> int:

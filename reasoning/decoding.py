@@ -76,7 +76,7 @@ class Decoding:
             while end < self.length and self._is_pictured(end - 1) and self._is_pictured(end):
                 end += 1
             # Masks are made from the beginning of the prompt on.
-            told = self._family.kinds(self._ids[:, :end])
+            told = dict.fromkeys(self._family.told, self._family.kinds(self._ids[:, :end]))
         visual = self._between(self._pictured[start - 1] if start else 0, self._pictured[end - 1])
         self._forward(self._ids[:, start:end], start, end, visual | told)
         return self.prefilled

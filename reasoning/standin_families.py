@@ -29,7 +29,7 @@ _TEXT: Final = {
     "intermediate_size": 128,
     "max_position_embeddings": 16384,
 }
-_SIGLIP: Final = {
+SIGLIP: Final = {
     "model_type": "siglip_vision_model",
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -40,7 +40,7 @@ _SIGLIP: Final = {
     "vision_use_head": False,
 }
 
-_CHAT: Final = (
+CHAT: Final = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{ line['text'] }}"
     "{% elif line['type'] == 'image' %}{{ 'IMAGE' }}{% endif %}{% endfor %}"
@@ -65,8 +65,8 @@ _GEMMA: Final = (
 )
 
 
-class _Recipe:
-    """A folder with a tokenizer; then its model."""
+class Recipe:
+    """How one is made: first its tokenizer, whose ids the settings of its model name, then all the rest."""
 
     def __init__(self, folder: Path, special: Sequence[str], end: str, template: str, names: Mapping[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class _Recipe:
 
 def make_qwen2_5_vl(folder: Path, seed: int = 0) -> Path:
     """A tiny random Qwen2.5-VL; returns the folder."""
-    made = _Recipe(folder, QWEN_SPECIAL, "<|im_end|>", QWEN_TEMPLATE, {})
+    made = Recipe(folder, QWEN_SPECIAL, "<|im_end|>", QWEN_TEMPLATE, {})
     names = ("image", "<|image_pad|>"), ("video", "<|video_pad|>")
     more = ("vision_start", "<|vision_start|>"), ("vision_end", "<|vision_end|>")
     vision = {
@@ -133,7 +133,7 @@ def make_internvl(folder: Path, seed: int = 0) -> Path:
         "video_token": "<video>",
     }
     special = ("<|im_start|>", "<|im_end|>", *names.values())
-    made = _Recipe(folder, special, "<|im_end|>", _CHAT.replace("IMAGE", "<IMG_CONTEXT>"), names)
+    made = Recipe(folder, special, "<|im_end|>", CHAT.replace("IMAGE", "<IMG_CONTEXT>"), names)
     vision = {
         "hidden_size": 32,
         "num_hidden_layers": 2,
@@ -183,7 +183,7 @@ def make_llava_onevision(folder: Path, seed: int = 0) -> Path:
 def make_llava_next(folder: Path, seed: int = 0) -> Path:
     """A tiny random LLaVA-NeXT; returns the folder."""
     grids = [[32, 64], [64, 32], [64, 64], [96, 32], [32, 96]]
-    made, config = _llava(folder, LlavaNextConfig, grids, _CHAT.replace("IMAGE", "<image>"))
+    made, config = _llava(folder, LlavaNextConfig, grids, CHAT.replace("IMAGE", "<image>"))
     images = {
         "image_processor_type": "LlavaNextImageProcessor",
         "size": {"shortest_edge": 32},
@@ -196,11 +196,11 @@ def make_llava_next(folder: Path, seed: int = 0) -> Path:
     )
 
 
-def _llava(folder: Path, config_class: type[Any], grids: list[list[int]], template: str) -> tuple[_Recipe, Any]:
+def _llava(folder: Path, config_class: type[Any], grids: list[list[int]], template: str) -> tuple[Recipe, Any]:
     special = ("<|im_start|>", "<|im_end|>", "<image>", "<video>")
-    made = _Recipe(folder, special, "<|im_end|>", template, {})
+    made = Recipe(folder, special, "<|im_end|>", template, {})
     config = config_class(
-        vision_config=_SIGLIP,
+        vision_config=SIGLIP,
         text_config={"model_type": "qwen2", **made.text},
         image_token_index=made.id("<image>"),
         vision_feature_select_strategy="full",
@@ -214,7 +214,7 @@ def make_gemma3(folder: Path, seed: int = 0) -> Path:
     """A tiny random Gemma 3: attention within a window, pictures whose tokens see one another; returns the folder."""
     names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
     special = ("<bos>", "<start_of_turn>", "<end_of_turn>", *names.values())
-    made = _Recipe(folder, special, "<end_of_turn>", _GEMMA, {"bos_token": "<bos>", **names})
+    made = Recipe(folder, special, "<end_of_turn>", _GEMMA, {"bos_token": "<bos>", **names})
     text = {
         **made.text,
         "head_dim": 16,
@@ -224,7 +224,7 @@ def make_gemma3(folder: Path, seed: int = 0) -> Path:
     }
     config: Any = Gemma3Config(
         text_config=text,
-        vision_config=_SIGLIP,
+        vision_config=SIGLIP,
         mm_tokens_per_image=4,
         image_token_index=made.id("<image_soft_token>"),
         boi_token_index=made.id("<start_of_image>"),

@@ -11,12 +11,13 @@ from typing import Any, Final
 import torch
 
 from perception.config import ModelConfig
+from perception.errors import StartRefused
 from perception.vision import CheckpointVision
 from perception.window import VisualTokens
 from reasoning.families.marks import Marks, learnt_marks
 
 _KINDS: Final = ("token_type_ids", "mm_token_type_ids")
-"""Names under which models are told which tokens are pictures: those of a picture then see one another."""
+"""Names under which models are told which tokens are of pictures: those of a picture then see one another."""
 
 
 @dataclass(frozen=True)
@@ -43,33 +44,45 @@ class Family:
     """The common way: LLaVA-like models with one-dimensional positions."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
+        """Raises StartRefused where the model has no token for pictures."""
         self.model = model
         self.tokenizer = tokenizer
+        self.marks = Marks(str(tokenizer.convert_ids_to_tokens(self.image_token)))
+        """How a frame is written."""
         self.stacked = False
         """Whether the model takes visual tokens as one tensor, see `CheckpointVision.stacked`."""
-        takes = inspect.signature(model.forward).parameters
-        self.told = tuple(name for name in _KINDS if name in takes)
-        """How the model's own forward is told which tokens are pictures."""
+        self.told: tuple[str, ...] = ()
+        """Names under which the model's own forward is told which tokens are of pictures."""
 
     @property
     def image_token(self) -> int:
         """Id of the token that stands in the prompt for each visual one."""
-        config = self.model.config
-        return int(config.image_token_id if hasattr(config, "image_token_id") else config.image_token_index)
+        for name in ("image_token_id", "image_token_index"):
+            token = getattr(self.model.config, name, None)
+            if token is not None:
+                return int(token)
+        raise StartRefused("model_shape_mismatch", "the model has no token for pictures: name another one")
 
     @property
     def pictures_whole(self) -> bool:
         """Whether the tokens of a picture see one another, so that no chunk of a prompt may end within it."""
         return bool(self.told)
 
-    def marks(self, config: ModelConfig, vision: CheckpointVision) -> Marks:
-        """How a frame is written, from the chat template's one token on. Raises StartRefused."""
+    def learn(self, config: ModelConfig, vision: CheckpointVision) -> None:
+        """What only the checkpoint's other parts know. Raises StartRefused."""
+        self.stacked = vision.stacked
         token = str(self.tokenizer.convert_ids_to_tokens(self.image_token))
-        return learnt_marks(config, self.model, self.tokenizer, token, vision.pictures)
+        self.marks = learnt_marks(config, self.model, self.tokenizer, token, vision.pictures)
+        takes = inspect.signature(self.model.forward).parameters
+        self.told = tuple(name for name in _KINDS if name in takes)
+        if self.told and not self.marks.kinds:
+            raise StartRefused(
+                "model_shape_mismatch", "the model wants to be told of a prompt what its processor hides"
+            )
 
-    def kinds(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the model's own forward wants to know beside the ids [1, n] and pixels of a prompt."""
-        return dict.fromkeys(self.told, (ids == self.image_token).int())
+    def kinds(self, ids: torch.Tensor) -> torch.Tensor:
+        """Which of the ids are of pictures, as a checkpoint's processor would tell."""
+        return torch.isin(ids, torch.tensor(self.marks.kinds, device=ids.device)).int()
 
     def lay_out(self, ids: Sequence[int], frames: Sequence[VisualTokens]) -> list[int]:
         """The ids with each frame's image token as often as the frame has visual ones."""

@@ -12,10 +12,11 @@ from reasoning.families.marks import Marks
 class Idefics3(Family):
     """Sets the visual tokens of a frame between the family's marks."""
 
-    def marks(self, config: ModelConfig, vision: CheckpointVision) -> Marks:
-        """See `Family.marks`."""
+    def learn(self, config: ModelConfig, vision: CheckpointVision) -> None:
+        """See `Family.learn`."""
+        self.stacked = vision.stacked
         mark = "<fake_token_around_image>"
-        return Marks(str(self.tokenizer.convert_ids_to_tokens(self.image_token)), f"{mark}<global-img>", mark)
+        self.marks = Marks(self.marks.placeholder, f"{mark}<global-img>", mark)
 
 
 FAMILY = Idefics3

@@ -11,7 +11,7 @@ import transformers
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from perception.config import ModelConfig
-from perception.errors import StartRefused
+from perception.errors import StartRefused, reason
 from perception.pictures import PictureMaker
 
 _GREY: Final = np.full((64, 64, 3), 90, np.uint8)
@@ -19,11 +19,15 @@ _GREY: Final = np.full((64, 64, 3), 90, np.uint8)
 
 @dataclass(frozen=True)
 class Marks:
-    """A chat template writes `placeholder` for a frame; a prompt has `before`, a run of image tokens, `after` there."""
+    """A chat template writes `placeholder` for a frame; a prompt has `before`, a run of image tokens, `after` there.
+
+    kinds: the ids that the processor tells a model to be of pictures; empty where it tells nothing.
+    """
 
     placeholder: str
     before: str = ""
     after: str = ""
+    kinds: tuple[int, ...] = ()
 
     def around(self, token: str) -> str:
         """What takes the place of the placeholder, the run shown as one image token."""
@@ -39,15 +43,15 @@ def learnt_marks(config: ModelConfig, model: Any, tokenizer: Any, image_token: s
         processor = processor_of(Path(config.folder), model, tokenizer, pictures.processor)
         [picture] = [pictures.prepare([_GREY])]
         placeholder, written = str(processor.image_token), str(processor.replace_image_token(picture, image_idx=0))
+        kinds = tuple(processor.image_token_ids) if processor.return_mm_token_type_ids else ()
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise StartRefused(
-            "model_shape_mismatch", f"the model's processor does not say how a picture is written: {reason}"
+            "model_shape_mismatch", f"the model's processor does not say how a picture is written: {reason(error)}"
         ) from error
     run = re.fullmatch(rf"(.*?)(?:{re.escape(image_token)})+(.*)", written, re.DOTALL)
     if run is None or image_token in run[2]:
         raise StartRefused("model_shape_mismatch", "the model takes a picture as other than one run of tokens")
-    return Marks(placeholder, run[1], run[2])
+    return Marks(placeholder, run[1], run[2], kinds)
 
 
 def processor_of(folder: Path, model: Any, tokenizer: Any, images: Any) -> Any:
@@ -63,5 +67,6 @@ def processor_of(folder: Path, model: Any, tokenizer: Any, images: Any) -> Any:
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
             return type(argument)
 
+    Cut.__name__ = kind.__name__
     parts = {"image_processor": images, "tokenizer": tokenizer}
     return Cut.from_args_and_dict([parts.get(part) for part in Cut.get_attributes()], settings)

@@ -6,6 +6,7 @@ from typing import Any, Final
 from reasoning.families.common import Family
 
 MODULES: Final = {
+    "idefics2": "reasoning.families.idefics2",
     "idefics3": "reasoning.families.idefics3",
     "smolvlm": "reasoning.families.idefics3",
 }

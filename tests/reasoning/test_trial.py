@@ -29,6 +29,14 @@ def tried(engine: LocalEngine, family: Family | None = None, most: int = 4096) -
     try_engine(family or engine.family, engine.renderer, engine.vision, most)
 
 
+def flat(engine: LocalEngine) -> Family:
+    """The same model with positions in one dimension."""
+    family = Family(engine.family.model, engine.family.tokenizer)
+    family.marks, family.told, family.stacked = engine.family.marks, engine.family.told, engine.family.stacked
+    family.__class__ = type("Flat", (Family,), {"pictures_whole": False})
+    return family
+
+
 @pytest.fixture
 def changed(checkpoint: Checkpoint, tmp_path: Path) -> Callable[..., ModelConfig]:
     """A copy of a checkpoint with other settings in one of its files; None: without the file."""
@@ -52,7 +60,7 @@ def test_positions_in_one_dimension_are_noticed(engine_of: EngineOf, name: str) 
     assert isinstance(engine.family, MultiRope)
     tried(engine)
     with pytest.raises(StartRefused, match="not known") as refused:
-        tried(engine, Family(engine.family.model, engine.family.tokenizer))
+        tried(engine, flat(engine))
     assert refused.value.code == "model_shape_mismatch"
 
 
@@ -77,11 +85,30 @@ def test_visual_tokens_in_the_wrong_nesting_are_noticed(
 
 def test_long_prompts_are_not_read_twice(engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of("qwen2_5_vl")
-    lone = Family(engine.family.model, engine.family.tokenizer)
+    lone = flat(engine)
     tried(engine, lone, most=4)
     monkeypatch.setattr(Decoding, "prefill", lambda *_given: 1 / 0)
     with pytest.raises(StartRefused, match="ZeroDivisionError"):
         tried(engine, lone, most=4)
+
+
+def test_what_a_model_wants_to_be_told_must_be_known(
+    engine_of: EngineOf, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import Gemma3Processor
+
+    engine = engine_of("gemma3")
+    assert isinstance(engine.vision, CheckpointVision)
+    monkeypatch.setattr(Gemma3Processor, "return_mm_token_type_ids", False)
+    with pytest.raises(StartRefused, match="wants to be told"):
+        family_of(engine.family.model, engine.family.tokenizer).learn(
+            ModelConfig(str(checkpoint("gemma3"))), engine.vision
+        )
+
+
+def test_a_model_without_a_token_for_pictures_is_refused() -> None:
+    with pytest.raises(StartRefused, match="no token for pictures"):
+        family_of(SimpleNamespace(config=SimpleNamespace(model_type="new")), SimpleNamespace(convert_ids_to_tokens=str))
 
 
 def test_no_number_at_all_is_refused(engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch) -> None:
