@@ -10,7 +10,7 @@ import numpy as np
 
 from memory.keyframes import Keyframes
 from memory.messages import GapRecord
-from memory.rows import EventRow, Spoken, Vector, from_half, to_half, unit
+from memory.rows import EventRow, Keyframe, Spoken, Vector, from_half, to_half, unit
 from memory.spans import Spans
 from perception.messages import Gap, Percept, Speech, StreamEnded, Unchanged
 
@@ -144,6 +144,11 @@ class EventBuilder:
         """Frames that were shown to somebody stay."""
         if self._open is not None and self._open.id == event:
             self._open.frames.pin(numbers)
+
+    def restore(self, event: str, frame: Keyframe) -> None:
+        """A frame that was shown to somebody after it was let go of comes back, and stays."""
+        if self._open is not None and self._open.id == event:
+            self._open.frames.restore(frame)
 
     def forget(self) -> None:
         """Let go of the open event and of the picture on show."""

@@ -48,15 +48,21 @@ class Keyframes:
             return
         self._frames.append(Keyframe(self._next, media_us, picture, jpeg, vector, captured_us))
         self._next += 1
-        if len(self._frames) > self._most:
-            self._frames.pop(self._least_telling())
+        self._trim()
 
-    def _least_telling(self) -> int:
-        """Index of the unpinned frame that is nearest to another one; the newer of two that are as near."""
+    def restore(self, frame: Keyframe) -> None:
+        """Take back a frame that was let go of, for good."""
+        self._pinned.add(frame.n)
+        self._frames = sorted([*self._frames, frame], key=lambda kept: kept.n)
+        self._trim()
+
+    def _trim(self) -> None:
+        """Let go of the unpinned frame that is nearest to another one; of the newer of two that are as near."""
+        free = [i for i, frame in enumerate(self._frames) if i > 0 and frame.n not in self._pinned]
+        if len(self._frames) <= self._most or not free:
+            return
         vectors = np.stack([from_half(frame.vector) for frame in self._frames])
         likeness = vectors @ vectors.T
         np.fill_diagonal(likeness, -np.inf)
         nearest = likeness.max(axis=1)
-        free = [i for i, frame in enumerate(self._frames) if i > 0 and frame.n not in self._pinned]
-        # The newest frame has just come and is free always.
-        return max(free, key=lambda i: (round(float(nearest[i]), 6), i))
+        self._frames.pop(max(free, key=lambda i: (round(float(nearest[i]), 6), i)))

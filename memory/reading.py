@@ -156,6 +156,16 @@ class Reader:
         jpeg: bytes = row[2]
         return jpeg
 
+    def keyframe(self, seq: int, frame: Keyframe) -> Keyframe | None:
+        """A frame of an event with its bytes, None where it is gone or damaged."""
+        row = self._one(
+            "SELECT p.crc, p.jpeg, v.crc, v.vector FROM frames f JOIN pictures p ON p.id = f.picture"
+            " JOIN vectors v ON v.picture = f.picture WHERE f.event = ? AND f.n = ?", seq, frame.n,
+        )  # fmt: skip
+        if row is None or crc_of(frame.picture, row[1]) != row[0] or crc_of(frame.picture, row[3]) != row[2]:
+            return None
+        return msgspec.structs.replace(frame, jpeg=row[1], vector=row[3])
+
     def vectors(self, after: tuple[int, int], below: int, dim: int, limit: int) -> VectorBatch:
         """Up to so many keyframe vectors of closed events behind (seq, n), of events numbered below `below`."""
         rows = self._all(

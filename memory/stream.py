@@ -101,11 +101,15 @@ class Stream:
         return spans
 
     def record(self, row: EventRow, score: float | None = None) -> EventRecord:
-        """An event as it is told. Of the open one, what is told stays as it is told."""
+        """An event of the store as it is told. Frames of the open one that are told stay."""
         now = self.builder.row()
         if now is not None and now.seq == row.seq:
-            row = now
             self.builder.pin(row.id, [frame.n for frame in row.frames])
+            known = {frame.n for frame in now.frames}
+            for missing in (frame for frame in row.frames if frame.n not in known):
+                stored = self.store.reader.keyframe(row.seq, missing)
+                if stored is not None:
+                    self.builder.restore(row.id, stored)
         return row.record(self.key, score)
 
     def drop_pictures(self, dead: Spans) -> set[str]:
