@@ -8,7 +8,8 @@ import hashlib
 import importlib.util
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -161,6 +162,22 @@ def _refuse_foreign_weights(report: dict[str, Any], what: str) -> None:
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise StartRefused("model_shape_mismatch", f"{what}: {wrong[0]}{more}: its weights do not fit its config.json")
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Whatever a library raises while a model is tried says that `what`: the model is refused, in one short line.
+
+    A machine that is full or lost says nothing about the model.
+    """
+    try:
+        yield
+    except (StartRefused, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
+        raise
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = ": ".join([type(error).__name__, *lines[:1]])[:200]
+        raise StartRefused("model_shape_mismatch", f"{what}: {reason}") from error
 
 
 def load_image_processor(config: ModelConfig, what: str) -> Any:

@@ -18,10 +18,11 @@ from perception.checkpoint import (
     load_image_processor,
     load_model,
     place,
+    refusing,
 )
 from perception.config import ModelConfig, SampleConfig
 from perception.encoders import Image
-from perception.errors import StartRefused, reason
+from perception.errors import StartRefused
 from perception.pictures import PictureMaker
 from perception.window import TensorData, VisualTokens
 
@@ -63,17 +64,14 @@ class CheckpointVision:
         """keyframe_px: long side of the largest frames that come. Raises StartRefused where they cannot be encoded."""
         self._model = model
         self._placement = placement
-        self.pictures = PictureMaker(processor, model, placement, frame_tokens)
+        with refusing("the model's image processor is of an unknown kind"):
+            self.pictures = PictureMaker(processor, model, placement, frame_tokens)
         self.stacked = False
         """Whether the model gives, and so takes, the tokens of all pictures as one tensor instead of a list."""
         self.slowest_s = 0.0
         """How long the slowest of the first frames took."""
-        try:
+        with refusing("the model cannot encode a frame"):
             self._max_bytes = self._measure(frame_tokens, keyframe_px)
-        except StartRefused:
-            raise
-        except Exception as error:
-            raise StartRefused("model_shape_mismatch", f"the model cannot encode a frame: {reason(error)}") from error
 
     @property
     def max_bytes(self) -> int:
@@ -131,10 +129,11 @@ def load_vision_half(config: ModelConfig, keyframe_px: int = _KEYFRAME_PX) -> Ch
     """The vision half alone: the layers of the language half are never read. Raises StartRefused."""
     what = "the model"
     settings = load_config(config, what)
-    drop_layers(settings, "text_config")
-    placement = place(config)
-    model = load_model(AutoModelForImageTextToText, config, settings, placement, what)
-    drop_modules(model, model.get_decoder(), model.get_output_embeddings())
+    with refusing("the model's vision half cannot be told from the rest"):
+        drop_layers(settings, "text_config")
+        placement = place(config)
+        model = load_model(AutoModelForImageTextToText, config, settings, placement, what)
+        drop_modules(model, model.get_decoder(), model.get_output_embeddings())
     return CheckpointVision(model, load_image_processor(config, what), placement, config.frame_tokens, keyframe_px)
 
 

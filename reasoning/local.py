@@ -19,6 +19,7 @@ from perception.checkpoint import (
     load_model,
     load_tokenizer,
     place,
+    refusing,
 )
 from perception.config import ModelConfig
 from perception.encoders import VisionHalf
@@ -269,7 +270,8 @@ def load_engine(config: ModelConfig, cache_bytes: int, chunk: int | None = None)
     folder = Path(config.folder)
     renderer = Renderer(tokenizer, family.image_token, family.marks, folder)
     cache = EvidenceCache(vision, checkpoint_hash(folder), cache_bytes)
-    engine = LocalEngine(family, renderer, vision, cache, chunk)
+    with refusing("the model cannot be read in chunks"):
+        engine = LocalEngine(family, renderer, vision, cache, chunk)
     engine.pace.note(vision.slowest_s)
     try_engine(family, renderer, vision, most=_TRIAL_CHUNKS * engine.chunk)
     return engine

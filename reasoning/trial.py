@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 import torch
 
-from perception.errors import StartRefused, reason
+from perception.checkpoint import refusing
+from perception.errors import StartRefused
 from perception.vision import CheckpointVision
 from perception.window import VisualTokens, WindowFrame
 from reasoning.decoding import Decoding
@@ -37,10 +38,8 @@ def try_engine(family: Family, renderer: Renderer, vision: CheckpointVision, mos
 
     Raises StartRefused where a frame cannot be shown to the model, or is shown otherwise than it was taught.
     """
-    try:
+    with refusing("the model cannot be shown a frame"):
         apart = _apart(family, renderer, vision, most)
-    except Exception as error:
-        raise StartRefused("model_shape_mismatch", f"the model cannot be shown a frame: {reason(error)}") from error
     if not apart <= _TOLERANCE.get(family.model.dtype, _ROUGH):
         raise StartRefused(
             "model_shape_mismatch", "the model reads frames in a way that is not known: name another one"

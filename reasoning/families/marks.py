@@ -1,4 +1,4 @@
-"""How a frame is written in a prompt: learnt from the checkpoint's own processor, by one picture, at the start."""
+"""How a frame is written in a prompt: learnt at the start from what the checkpoint's own processor does."""
 
 import json
 import re
@@ -10,11 +10,12 @@ import numpy as np
 import transformers
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
+from perception.checkpoint import refusing
 from perception.config import ModelConfig
-from perception.errors import StartRefused, reason
+from perception.errors import StartRefused
 from perception.pictures import PictureMaker
 
-_GREY: Final = np.full((64, 64, 3), 90, np.uint8)
+_GREYS: Final = [np.full((*shape, 3), 90, np.uint8) for shape in ((64, 64), (360, 640), (640, 360))]
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,21 @@ class Marks:
 
 
 def learnt_marks(config: ModelConfig, model: Any, tokenizer: Any, image_token: str, pictures: PictureMaker) -> Marks:
-    """What the checkpoint's processor makes of a picture.
+    """What the checkpoint's processor makes of pictures.
 
     Raises StartRefused where it cannot be asked, or where a frame is more than one run of image tokens.
     """
-    try:
+    with refusing("the model's processor does not say how a picture is written"):
         processor = processor_of(Path(config.folder), model, tokenizer, pictures.processor)
-        [picture] = [pictures.prepare([_GREY])]
-        placeholder, written = str(processor.image_token), str(processor.replace_image_token(picture, image_idx=0))
+        placeholder = str(processor.image_token)
+        written = [str(processor.replace_image_token(pictures.prepare([grey]), image_idx=0)) for grey in _GREYS]
         kinds = tuple(processor.image_token_ids) if processor.return_mm_token_type_ids else ()
-    except Exception as error:
-        raise StartRefused(
-            "model_shape_mismatch", f"the model's processor does not say how a picture is written: {reason(error)}"
-        ) from error
-    run = re.fullmatch(rf"(.*?)(?:{re.escape(image_token)})+(.*)", written, re.DOTALL)
-    if run is None or image_token in run[2]:
+    runs = [re.fullmatch(rf"(.*?)(?:{re.escape(image_token)})+(.*)", text, re.DOTALL) for text in written]
+    around = {run.groups() if run is not None else () for run in runs}
+    if len(around) != 1 or any(run is None or image_token in run[2] for run in runs):
         raise StartRefused("model_shape_mismatch", "the model takes a picture as other than one run of tokens")
-    return Marks(placeholder, run[1], run[2], kinds)
+    [(before, after)] = around
+    return Marks(placeholder, before, after, kinds)
 
 
 def processor_of(folder: Path, model: Any, tokenizer: Any, images: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from perception.checkpoint import Placement
+from perception.checkpoint import Placement, refusing
 from perception.config import ModelConfig
 from perception.encoders import Image
 from perception.errors import StartRefused
@@ -98,6 +98,12 @@ def test_what_a_model_gives_pictures_in_is_known(
     assert half_of(name).stacked is stacked
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError(), torch.AcceleratorError("lost", 700), MemoryError()])
+def test_a_full_or_lost_machine_is_no_fault_of_the_model(error: Exception) -> None:
+    with pytest.raises(type(error)), refusing("the model cannot encode a frame"):
+        raise error
+
+
 class Cutting:
     """Image processor and vision half in one: a token for each started square of 100 pixels."""
 
@@ -125,6 +131,13 @@ def test_a_model_that_cuts_frames_into_too_many_tokens_is_refused() -> None:
     assert CheckpointVision(Cutting(), Cutting(), CPU, 59, keyframe_px=900).max_bytes == 54 * 16
     with pytest.raises(StartRefused, match="tokens"):
         CheckpointVision(Cutting(), Cutting(), CPU, 60, keyframe_px=1920)
+
+
+def test_a_checkpoint_without_two_halves_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_idefics3(tmp_path)
+    monkeypatch.setattr("perception.vision.load_config", lambda *_given: SimpleNamespace())
+    with pytest.raises(StartRefused, match="vision half cannot be told from the rest"):
+        load_vision_half(ModelConfig(str(folder), device="cpu", dtype="float32"))
 
 
 def test_a_model_that_cannot_encode_is_refused() -> None:

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import transformers as tf
 
 from perception.config import ModelConfig
 from perception.errors import StartRefused
-from reasoning.families.marks import Marks
+from perception.vision import load_vision_half
 from reasoning.local import load_engine
 from reasoning.standin_families import CHAT, SIGLIP, Recipe
 from reasoning.standin_text import QWEN_SPECIAL, QWEN_TEMPLATE
@@ -168,8 +169,13 @@ def test_frames_are_read_as_the_model_itself_reads_them(
     tmp_path: Path, make: Callable[[Path], None], before: str, after: str
 ) -> None:
     make(tmp_path)
-    marks: Marks = load_engine(ModelConfig(str(tmp_path), device="cpu", dtype="float32"), 2**20, chunk=512).family.marks
-    assert (marks.before, marks.after) == (before, after)
+    config = ModelConfig(str(tmp_path), device="cpu", dtype="float32")
+    engine = load_engine(config, 2**20, chunk=512)
+    assert (engine.family.marks.before, engine.family.marks.after) == (before, after)
+    half = load_vision_half(config)
+    for seed, shape in enumerate(((64, 48), (540, 960))):
+        picture = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
+        assert half.encode([picture]) == engine.vision.encode([picture])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Models that we would misread are refused at the start, in words; none answers wrongly in silence."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -111,6 +112,14 @@ def test_a_model_without_a_token_for_pictures_is_refused() -> None:
         family_of(SimpleNamespace(config=SimpleNamespace(model_type="new")), SimpleNamespace(convert_ids_to_tokens=str))
 
 
+def test_a_model_that_cannot_even_read_words_is_refused(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalEngine, "_measured_pace", lambda _self: [].to)  # type: ignore[attr-defined]
+    with pytest.raises(StartRefused, match="read in chunks: AttributeError"):
+        load_engine(ModelConfig(str(checkpoint("idefics3")), device="cpu", dtype="float32"), 2**20)
+
+
 def test_no_number_at_all_is_refused(engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of("idefics3")
     monkeypatch.setattr(Decoding, "logits", property(lambda _self: torch.full((1,), float("nan"))))
@@ -144,13 +153,23 @@ def test_a_processor_is_found_by_the_type_of_the_model(changed: Callable[..., Mo
     assert load_engine(config, 2**20, chunk=64).renderer._marks.placeholder == "<|image_pad|>"
 
 
-@pytest.mark.parametrize("written", ["<image>", "<row><IMG_CONTEXT><row><IMG_CONTEXT>", "nothing", ""])
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["<row><IMG_CONTEXT><row><IMG_CONTEXT>"],
+        ["nothing"],
+        [""],
+        ["<img><IMG_CONTEXT></img>", "<img><IMG_CONTEXT></img>", "<tall><IMG_CONTEXT></img>"],
+        ["<IMG_CONTEXT>", "<IMG_CONTEXT>", "nothing"],
+    ],
+)
 def test_a_picture_in_more_than_one_run_is_refused(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, written: str
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, written: list[str]
 ) -> None:
     from transformers import InternVLProcessor
 
-    monkeypatch.setattr(InternVLProcessor, "replace_image_token", lambda *_given, **_more: written)
+    texts = itertools.cycle(written)
+    monkeypatch.setattr(InternVLProcessor, "replace_image_token", lambda *_given, **_more: next(texts))
     config = ModelConfig(str(checkpoint("internvl")), device="cpu", dtype="float32")
     with pytest.raises(StartRefused, match="one run"):
         load_engine(config, 2**20, chunk=64)
