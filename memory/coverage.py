@@ -24,11 +24,22 @@ def cover(
         return EMPTY
     start, end = asked if asked is not None else span
     end = min(end, max(now_us, span[1]))
-    missing = spans.without(start, end)
+    near = _joined(spans, forgotten, start, end)
+    missing = near.without(start, end)
     if missing and asked is not None and missing[-1][1] == end >= now_us and missing[-1][1] - missing[-1][0] <= EDGE_US:
         missing.pop()
     missing = [(a, b) for a, b in missing if b - a > JOINT_US]
-    return Coverage(_covered(spans, start, end, missing), *span, _gaps(missing, span, gaps, forgotten), grain_us)
+    return Coverage(_covered(near, start, end, missing), *span, _gaps(missing, span, gaps, forgotten), grain_us)
+
+
+def _joined(spans: Spans, forgotten: Spans, start: int, end: int) -> Spans:
+    """The spans in and around [start, end), short holes filled that are not there for something was forgotten."""
+    start, end = start - JOINT_US, end + JOINT_US
+    joined = Spans(spans.within(start, end), JOINT_US)
+    for a, b in forgotten.within(start, end):
+        for hole in spans.without(a, b):
+            joined.remove(*hole)
+    return joined
 
 
 def _covered(spans: Spans, start: int, end: int, missing: Sequence[Span]) -> Covered:

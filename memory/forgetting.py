@@ -55,8 +55,7 @@ class Forgetter:
         changed = stream.drop_pictures(Spans(forgot.dead)) | {one.event for one in forgot.hidden}
         for span in forgot.dead:
             stream.forgotten.add(*span)
-        for one in gone:
-            stream.covered.remove(one.reach_start_us, one.reach_end_us)
+            stream.covered.remove(*span)
         stream.index.remove(one.seq for one in gone)
         stream.index.remove_frames((one.seq, one.n) for one in forgot.hidden)
         stream.status_due = True

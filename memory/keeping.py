@@ -75,7 +75,7 @@ class Keeper:
         self._writer.put(Job(stream.store, run, lambda _: self._stored(stream, room=True), failed, growth + 1))
 
     def _save_closed(self, stream: Stream, row: EventRow) -> None:
-        stream.covered.add(row.start_us, max(row.end_us, row.observed_us + 1))
+        stream.covered.add(*row.span)
         if self._writer.backlog_bytes > _BACKLOG_BYTES:
             self._lose(stream, row, "overload")
             return
@@ -111,7 +111,7 @@ class Keeper:
 
     def _lose(self, stream: Stream, row: EventRow, reason: str) -> None:
         """An event that has no place: what of it is on disk already stays, the rest of its time becomes a gap."""
-        stream.covered.remove(row.start_us, max(row.end_us, row.observed_us + 1))
+        stream.covered.remove(*row.span)
 
         def done(kept: writing.Kept | None) -> None:
             if kept is not None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 import msgspec
 
 from memory.config import MemoryConfig
-from memory.coverage import JOINT_US
 from memory.events import Bounds, EventBuilder
 from memory.index import VectorIndex
 from memory.messages import EventRecord, MemoryOptions
@@ -66,7 +65,7 @@ class Stream:
         settings, resume = store.settings(), store.resume()
         forgotten = Spans(store.reader.tombstones())
         builder = EventBuilder(bounds_of(config, settings.options), resume, forgotten)
-        covered = Spans(store.reader.spans(), JOINT_US)
+        covered = Spans(store.reader.spans())
         index = VectorIndex(dim, resume.next_seq)
         return cls(key, store, settings, builder, index, forgotten, covered, budget_of(config, settings.options))
 
@@ -96,7 +95,7 @@ class Stream:
         row = self.builder.row()
         if row is None:
             return self.covered
-        spans = Spans(self.covered, JOINT_US)
+        spans = self.covered.copy()
         spans.add(row.start_us, row.observed_us + 1)
         return spans
 
