@@ -33,12 +33,11 @@ from perception.messages import (
     StreamEnded,
     Unchanged,
 )
-from perception.sample import ChangeDetector, SampleClock, Signature, Signer
+from perception.sample import ChangeDetector, SampleClock, Signer
 from perception.sound import SpeechDetector, SpeechSpan
+from perception.stillness import StillnessDetector
 from perception.tracks import Decoder, Seeing, Tracks
 
-FROZEN_US: Final = 10_000_000
-"""The same picture to the last bit for so long: the camera has frozen."""
 QUEUE_PACKETS: Final = 600
 """A live stream's packets that may wait to be decoded: twenty seconds of a usual camera."""
 ROOM_PACKETS: Final = 64
@@ -122,13 +121,13 @@ class Lane:
         self._queue: deque[Input] = deque()
         self._tracks = Tracks(sample.max_pixels, sound.enabled)
         self._signer, self._changes = Signer(), ChangeDetector(sample.change)
+        self._stillness = StillnessDetector()
         self._cuts = CutDetector()
         self._speech: SpeechDetector | None = None
         self._evidence, self._pool = EvidenceMaker(sample.keyframe_px, sample.jpeg_quality), pool
         self._due = SampleClock(opened.sample_fps)
         self._cut_us: int | None = None
         self._session = _Session(-1)
-        self._still_since_us: int | None = None
         self._skipping_to_keyframe = False
         self._wiped: list[tuple[int, int, int]] = []
 
@@ -219,6 +218,7 @@ class Lane:
         self._clock.begin_session(first.arrival_us, first.arrival_wall_us)
         self._tracks.close()
         self._session = _Session(first.session)
+        self._stillness = StillnessDetector()
         self._skipping_to_keyframe = False
 
     def _end_session(self, message: SessionEnded) -> Iterator[Item]:
@@ -341,29 +341,25 @@ class Lane:
 
     def _consider(self, picture: Picture, media_us: int, arrival_us: int) -> Iterator[Item]:
         """Sample, if it is time or a shot begins; encode, if there is something new."""
+        if self.live and (picture.frame.key_frame or picture.rgb is not None):
+            self._stillness.keyframe(picture.frame, arrival_us)
         if self._cuts.is_cut(picture.frame):
             self._cut_us = media_us if self._cut_us is None else self._cut_us
         if not self._due.due(media_us) and self._cut_us is None:
             return
         self.out.counters.sampled += 1
         signature = self._signer.sign(picture.frame)
-        self._watch_stillness(signature, arrival_us)
-        if not self._changes.changed(signature) and self._cut_us is None:
+        changed = self._changes.changed(signature) or self._cut_us is not None
+        if self.live:
+            frozen = self._stillness.is_frozen(picture.frame, arrival_us, changed=changed)
+            self.out.state = "frozen" if frozen else "live"
+        if not changed:
             yield Unchanged(self.stream, media_us, arrival_us)
             return
         self._changes.encoded(signature)
         cut_us, self._cut_us = self._cut_us, None
         stored = self._pool.submit(self._evidence.make, picture)
         yield Sample(media_us, arrival_us, stored, cut_us is not None, cut_us or 0)
-
-    def _watch_stillness(self, signature: Signature, arrival_us: int) -> None:
-        if not self._changes.still(signature):
-            self._still_since_us = None
-            self.out.state = "live"
-        elif self._still_since_us is None:
-            self._still_since_us = arrival_us
-        elif self.live and arrival_us - self._still_since_us >= FROZEN_US:
-            self.out.state = "frozen"
 
     def _is_wiped(self, media_us: int, arrival_us: int) -> bool:
         return any(since <= media_us < until and arrival_us <= at for since, until, at in self._wiped)

@@ -52,10 +52,6 @@ class ChangeDetector:
         moved = np.abs(signature - encoded).max(axis=0) > max(_LEAST_LEVELS, _SIGMAS * noise)
         return bool(moved.mean() >= self._share)
 
-    def still(self, signature: Signature) -> bool:
-        """Whether the sample equals the one before to the last level: no sensor does that."""
-        return self._previous is not None and bool(np.array_equal(signature, self._previous))
-
     def encoded(self, signature: Signature) -> None:
         """This sample is encoded: later ones are compared with it."""
         self._encoded = signature

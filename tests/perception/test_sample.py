@@ -170,20 +170,7 @@ def test_after_a_reset_the_same_picture_is_a_change() -> None:
     detector = started(cells(100))
     assert not detector.changed(cells(100))
     detector.reset()
-    assert not detector.still(cells(100))
     assert detector.changed(cells(100))
-
-
-def test_only_the_same_picture_to_the_last_level_is_still() -> None:
-    detector, other = ChangeDetector(SHARE), cells(100)
-    assert not detector.still(cells(100))
-    detector.changed(cells(100))
-    assert detector.still(cells(100))
-    other[2, 35, 63] += 1
-    assert not detector.still(other)
-    detector.changed(other)
-    assert detector.still(other)
-    assert not detector.still(cells(100))
 
 
 # ---------------------------------------------------------------- when
