@@ -12,6 +12,10 @@ from memory.stream import Stream
 from perception.encoders import ImageEncoder, TextEncoder
 
 _NEWEST: Final = 1 << 40
+_RANKED: Final = 1000
+"""So many events are told of a search, on however many pages."""
+_RANKED_FRAMES: Final = 3 * _RANKED
+"""The same for every page, so that a page goes on where the one before it ended."""
 _CURSOR: Final = re.compile(r"([tr])(\d{1,12})", re.ASCII)
 
 
@@ -25,9 +29,11 @@ def list_events(stream: Stream, message: ListEvents, encoder: TextEncoder) -> Ev
     if message.q is None:
         return _by_time(stream, message, limit)
     start = _position(message.cursor, "r", 0)
+    if start >= _RANKED:
+        raise CursorInvalid(message.cursor)
     span = (message.since_us, message.until_us)
     query = search.query_for(stream, encoder.embed_texts([message.q])[0], search.words_of(message.q), span)
-    ranked = _ranked(search.candidates(stream, query, frames=max(256, 2 * (start + limit + 1))))
+    ranked = _ranked(_stored(stream, search.candidates(stream, query, frames=_RANKED_FRAMES)))[:_RANKED]
     page = ranked[start : start + limit]
     more = f"r{start + limit}" if len(ranked) > start + limit else None
     return EventPage(message.request, _records(stream, page), more)
@@ -60,6 +66,13 @@ def _position(cursor: str | None, kind: str, default: int) -> int:
     if match is None or match[1] != kind:
         raise CursorInvalid(cursor)
     return int(match[2])
+
+
+def _stored(stream: Stream, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Without events that no list tells yet."""
+    live = {row.seq for row in stream.live()}
+    unknown = live - stream.store.reader.by_seq(live).keys()
+    return [one for one in candidates if one.seq not in unknown]
 
 
 def _ranked(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -15,6 +15,8 @@ from memory.spans import Span
 from memory.writing import event_crc
 
 _EVENT_COLUMNS: Final = "seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech, crc"
+_MOST_VALUES: Final = 10_000
+"""SQLite takes some 32 000 in one query."""
 _HULL_SLACK: Final = 8
 """Speech may reach over an event's ends, so that reaches are not in order quite as starts are."""
 
@@ -69,13 +71,20 @@ class Reader:
     def by_seq(self, seqs: Iterable[int]) -> dict[int, EventRow]:
         """Events by number, without their frames' bytes."""
         wanted = list(seqs)
-        marks = ", ".join("?" * len(wanted))
-        return {row.seq: row for row in self._events(f"WHERE seq IN ({marks})", wanted)}
+        parts = (wanted[at : at + _MOST_VALUES] for at in range(0, len(wanted), _MOST_VALUES))
+        return {row.seq: row for part in parts for row in self._events(f"WHERE seq IN ({_marks(part)})", part)}
 
     def newest(self, since_us: int, until_us: int, before: int, limit: int) -> list[EventRow]:
         """Events that touch [since, until) with a number below `before`, newest first."""
         where = "WHERE reach_start_us < ? AND reach_end_us > ? AND seq < ? ORDER BY seq DESC LIMIT ?"
-        return self._events(where, [until_us, since_us, before, limit])
+        found: list[EventRow] = []
+        while len(found) < limit:
+            rows = self._rows(where, [until_us, since_us, before, limit])
+            found += self._with_frames(rows)
+            if len(rows) < limit:
+                break
+            before = rows[-1][0]
+        return found[:limit]
 
     def oldest(self, since_us: int, until_us: int, limit: int) -> list[EventRow]:
         """Events that touch [since, until), oldest first."""
@@ -112,7 +121,13 @@ class Reader:
         return max(event, doomed) + 1, picture + 1
 
     def _events(self, where: str, values: Sequence[object]) -> list[EventRow]:
-        rows = self._all(f"SELECT {_EVENT_COLUMNS} FROM events {where}", *values)  # noqa: S608
+        return self._with_frames(self._rows(where, values))
+
+    def _rows(self, where: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        return self._all(f"SELECT {_EVENT_COLUMNS} FROM events {where}", *values)  # noqa: S608
+
+    def _with_frames(self, rows: Sequence[tuple[Any, ...]]) -> list[EventRow]:
+        """The events that are undamaged."""
         frames = self._frames([row[0] for row in rows])
         return [event for row in rows if (event := self._event(row, frames.get(row[0], ()))) is not None]
 
@@ -132,10 +147,10 @@ class Reader:
         )  # fmt: skip
 
     def _frames(self, seqs: Sequence[int]) -> dict[int, list[Keyframe]]:
-        marks = ", ".join("?" * len(seqs))
         found: dict[int, list[Keyframe]] = {}
-        query = f"SELECT event, n, media_us, picture, captured_us FROM frames WHERE event IN ({marks}) ORDER BY 1, 3"  # noqa: S608
-        for event, n, media_us, picture, captured_us in self._all(query, *seqs):
+        where = f"WHERE event IN ({_marks(seqs)}) ORDER BY 1, 3"
+        rows = self._all(f"SELECT event, n, media_us, picture, captured_us FROM frames {where}", *seqs)  # noqa: S608
+        for event, n, media_us, picture, captured_us in rows:
             captured = media_us if captured_us is None else captured_us
             found.setdefault(event, []).append(Keyframe(n, media_us, picture, b"", b"", captured))
         return found
@@ -228,3 +243,7 @@ class Reader:
     def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         # Everything is fetched at once: an open cursor would hold up the checkpoint that forgetting waits for.
         return self._db.execute(query, values).fetchall()
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
