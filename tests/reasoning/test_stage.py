@@ -41,7 +41,6 @@ class ScriptedEngine:
     def __init__(self, slots: int = 1) -> None:
         self.slots = slots
         self.prefill = 0
-        self.next_s = 0.0
         self.scripts: dict[str, list[str | Fault]] = {}
         self.shown: dict[str, Prompt] = {}
         self.requests: list[Request] = []
@@ -73,7 +72,7 @@ class ScriptedEngine:
         return outputs
 
     def next_step_s(self) -> float:
-        return self.next_s
+        return 0.0
 
     def has_work(self) -> bool:
         return bool(self._left)
@@ -93,9 +92,9 @@ class ScriptedEngine:
 class Bench:
     """A stage with its engine, window and clock; all that came out."""
 
-    def __init__(self, tools: Any, slots: int = 1, now_us: int = 10 * S, **settings: Any) -> None:
+    def __init__(self, tools: Any, slots: int = 1, **settings: Any) -> None:
         self.tools = tools
-        self.now_us = now_us
+        self.now_us = 10 * S
         self.engine = ScriptedEngine(slots)
         self.window = LocalWindow(16)
         config = ReasoningConfig(model=None, system_prompt="Watch.", **settings)  # type: ignore[arg-type]
@@ -186,24 +185,6 @@ def bench(tools: Any) -> Bench:
 
 
 # -------------------------------------------------------------------- an answer
-
-
-def test_what_memory_says_to_a_predecessor_is_no_answer_to_a_new_question(bench: Bench, tools: Any) -> None:
-    late = context(Recall(1, [CAM], "Who left?", None, None, [100 * S], limit=0), evidence=[tools.evidence(20)])
-    bench.give(tools.ask())
-    bench.run(late)
-    assert bench.engine.requests == []
-    successor = Bench(tools, now_us=bench.now_us + S)
-    [first], [second] = bench.give(tools.ask("q_2")), successor.give(tools.ask())
-    assert isinstance(first, Recall)
-    assert isinstance(second, Recall)
-    assert second.request > first.request
-
-
-def test_a_long_step_of_the_engine_is_told_before(bench: Bench) -> None:
-    assert bench.stage.next_step_s() == 0.0
-    bench.engine.next_s = 12.0
-    assert bench.stage.next_step_s() == 12.0
 
 
 def test_a_question_is_recalled_and_answered_piece_by_piece(bench: Bench, tools: Any) -> None:
