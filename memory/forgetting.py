@@ -9,7 +9,7 @@ from memory import writing
 from memory.messages import Forget, Forgotten, MemoryOutput, Refused
 from memory.rows import EventRow
 from memory.spans import Spans
-from memory.store import Store
+from memory.store import VACUUM_BYTES, Store
 from memory.stream import Stream
 from memory.writer import Job, Writer
 from memory.writing import Forgot, Gone
@@ -17,7 +17,6 @@ from perception.messages import Fault
 
 NO_EVENT: Final = Fault("event_not_found", "there is no such event: list the events of the stream", "event")
 _WIPE_EVENTS: Final = 32
-_VACUUM_PAGES: Final = 2000
 _RETRY_US: Final = 2_000_000
 
 
@@ -127,8 +126,7 @@ def _purge(store: Store, db: sqlite3.Connection) -> bool:
     if more:
         store.truncate_log()
         return True
-    db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
-    if db.execute("PRAGMA freelist_count").fetchone()[0] or not store.truncate_log():
+    if not store.give_back(VACUUM_BYTES) or store.free_bytes():
         return True
     writing.set_meta(db, "purge", "done")
     return False

@@ -197,9 +197,22 @@ class Keeper:
                 stream.status_due = True
             if retained.more:
                 self._retain(stream)
+            elif retained.loose:
+                self._shrink(stream)
 
         run = partial(_retain, stream.store, budget)
         self._writer.put(Job(stream.store, run, done, partial(self._failed, stream)))
+
+    def _shrink(self, stream: Stream) -> None:
+        """Give back what retention left free, piece by piece."""
+
+        def done(more: bool) -> None:
+            if more:
+                self._shrink(stream)
+
+        # Where it fails, the next event that goes leads here again.
+        run = partial(_shrink, stream.store)
+        self._writer.put(Job(stream.store, run, done, lambda _: None, alone=True))
 
     # ------------------------------------------------------------ by the clock
 
@@ -262,3 +275,7 @@ def _with(function: Callable[..., object], *rest_and_db: object) -> object:
 
 def _retain(store: Store, budget: retention.Budget, db: sqlite3.Connection) -> retention.Retained:
     return retention.retain(store, db, budget)
+
+
+def _shrink(store: Store, _: sqlite3.Connection) -> bool:
+    return retention.shrink(store)

@@ -14,6 +14,7 @@ from memory import writing
 from memory.events import Resume
 from memory.messages import MemoryOptions
 from memory.reading import Reader
+from memory.rows import PAGE_BYTES
 
 FORMAT: Final = 2
 FILE_NAME: Final = "memory.sqlite"
@@ -25,6 +26,8 @@ _APPLICATION_ID: Final = 0x4F4D4E4C
 _CHECKPOINT_PAGES: Final = 256
 _WAL_LIMIT_BYTES: Final = 2**20
 _BUSY_MS: Final = 5000
+VACUUM_BYTES: Final = 2**23
+"""What is given back to the disk at once, others' commits waiting."""
 
 
 class FormatUnknown(Exception):
@@ -92,6 +95,7 @@ class Store:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         db = _connect(file)
         try:
+            db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             writing_pragmas(db)
             schema = resources.files("memory").joinpath("schema.sql").read_text()
@@ -106,9 +110,7 @@ class Store:
             db.close()
 
     def _check_format(self) -> None:
-        version, application = (
-            self.db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
-        )
+        version, application = self._pragma("user_version"), self._pragma("application_id")
         if application == _APPLICATION_ID and version in {*_UPGRADES, FORMAT}:
             return
         if application == _APPLICATION_ID and version > FORMAT:
@@ -119,7 +121,7 @@ class Store:
 
     def _upgrade(self) -> None:
         """Bring an older format up to this one, step by step, each whole or not at all."""
-        for version in range(self.db.execute("PRAGMA user_version").fetchone()[0], FORMAT):
+        for version in range(self._pragma("user_version"), FORMAT):
             self.db.execute("BEGIN IMMEDIATE")
             self.db.execute(_UPGRADES[version])
             self.db.execute(f"PRAGMA user_version = {version + 1}")
@@ -143,10 +145,23 @@ class Store:
 
     def used_bytes(self) -> int:
         """Pages of the database that hold something. For the writer thread."""
-        pages, free, size = (
-            self.db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-        )
-        return int((pages - free) * size)
+        return self._pragma("page_count") * PAGE_BYTES - self.free_bytes()
+
+    def free_bytes(self) -> int:
+        """Pages of the database that hold nothing. For the writer thread."""
+        return self._pragma("freelist_count") * PAGE_BYTES
+
+    def give_back(self, most: int) -> bool:
+        """Give up to so many bytes of free pages back to the disk. For the writer thread, outside of transactions.
+
+        False: a reader was in the way.
+        """
+        self.db.execute(f"PRAGMA incremental_vacuum({-(-most // PAGE_BYTES)})").fetchall()
+        return self.truncate_log()
+
+    def _pragma(self, name: str) -> int:
+        value: int = self.db.execute(f"PRAGMA {name}").fetchone()[0]
+        return value
 
     def truncate_log(self) -> bool:
         """Move the write-ahead log into the database and empty it. False: a reader was in the way."""
