@@ -96,8 +96,31 @@ def test_a_proof_is_forgotten_once_three_keyframes_differ() -> None:
     assert frozen_at([9] * 12 + list(range(100, 108)), list(range(20))) == [10, 11, 12, 13]
 
 
-def test_samples_that_repeat_are_enough_where_keyframes_are_not_the_same() -> None:
-    assert frozen_at(list(range(18)), [1] * 4 + [2] * 14) == [15, 16, 17]
+def test_samples_that_repeat_are_enough_where_keyframes_are_rare() -> None:
+    detector, found = StillnessDetector(), []
+    for n in range(40):
+        at_us = n * SECOND // 2
+        if n == 14:
+            detector.keyframe(grey(50), at_us)
+        # The encoder refines its first pictures, and those after the keyframe; else each is the one before.
+        level = min(n, 5) if n < 14 else min(n, 17)
+        if detector.is_frozen(grey(level), at_us, changed=False):
+            found.append(n)
+    assert found[0] == 26
+    assert found == list(range(26, 40))
+
+
+def test_a_sample_that_differs_long_after_a_keyframe_begins_the_wait_anew() -> None:
+    detector, found = StillnessDetector(), []
+    for n in range(50):
+        if detector.is_frozen(grey(1 if n < 20 else 2), n * SECOND // 2, changed=False):
+            found.append(n)
+    assert found == list(range(41, 50))
+
+
+def test_repeats_that_were_not_seen_do_not_count() -> None:
+    """A keyframe each second leaves no time in which a sample could tell."""
+    assert frozen_at(list(range(30)), [n // 3 for n in range(30)]) == []
 
 
 def test_a_frame_that_is_shown_twice_is_no_proof() -> None:
