@@ -10,7 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from evaluation.clips import Unit, moving_picture, moving_video, units
+from clients.media import VIDEO, MediaUnit, media_units
+from evaluation.clips import moving_picture, moving_video
 from perception.decode import (
     SAMPLE_RATE,
     Picture,
@@ -163,6 +164,11 @@ def clip(tmp_path_factory: Any) -> Path:
     return moving_video(tmp_path_factory.mktemp("clip") / "clip.mp4", 1.0, fps=10, size=(WIDTH, HEIGHT))
 
 
+def units(path: Path) -> list[MediaUnit]:
+    """The access units of a file's video, as clients push them."""
+    return [unit for unit in media_units(path) if unit.track == VIDEO]
+
+
 def test_parameters_that_a_container_keeps_apart_are_used(clip: Path) -> None:
     with av.open(str(clip)) as container:
         extradata = bytes(container.streams.video[0].codec_context.extradata or b"")
@@ -172,7 +178,7 @@ def test_parameters_that_a_container_keeps_apart_are_used(clip: Path) -> None:
 
 
 def test_a_unit_without_a_stamp_gives_a_frame_without_one(clip: Path) -> None:
-    first: Unit = units(clip)[0]
+    first = units(clip)[0]
     decoder = VideoDecoder("h264", b"", MOST_PIXELS)
     pictures = [*decoder.decode(packet("h264", first.data, None)), *decoder.flush()]
     assert [picture.pts_us for picture in pictures] == [None]
