@@ -40,7 +40,8 @@ class Decoding:
         if self._pictured[-1] != given:
             raise ValueError(f"{self._pictured[-1]} places for {given} visual tokens")
         self._cache: Any = DynamicCache(config=self._model.config.get_text_config(decoder=True))
-        self._read = 0
+        self.read = 0
+        """Tokens read so far, of the prompt and of the answer."""
         self._logits: torch.Tensor | None = None
         self._temperature = temperature
         self._random = torch.Generator().manual_seed(seed)
@@ -48,7 +49,7 @@ class Decoding:
     @property
     def prefilled(self) -> bool:
         """Whether the whole prompt has been read."""
-        return self._read >= self._ids.shape[1]
+        return self.read >= self._ids.shape[1]
 
     @property
     def length(self) -> int:
@@ -68,7 +69,7 @@ class Decoding:
 
         Where the tokens of a picture see one another, the picture at the end is read to its own end.
         """
-        start = self._read
+        start = self.read
         # A small rest is not worth a pass of its own.
         end = self.length if self.length - start <= most + most // 4 else start + most
         told: dict[str, Any] = {}
@@ -94,7 +95,7 @@ class Decoding:
     def extend(self, token: int) -> None:
         """Read a token that was chosen."""
         ids = torch.tensor([[token]], device=self._ids.device)
-        self._forward(ids, self._read, self._read + 1, {})
+        self._forward(ids, self.read, self.read + 1, {})
 
     def _is_pictured(self, place: int) -> bool:
         return bool(self._pictured[place] > (self._pictured[place - 1] if place else 0))
@@ -105,7 +106,7 @@ class Decoding:
             input_ids=ids, position_ids=places, past_key_values=self._cache, use_cache=True, logits_to_keep=1, **more
         )
         self._logits = out.logits[0, -1]
-        self._read = end
+        self.read = end
 
     def _between(self, first: int, last: int) -> dict[str, Any]:
         """The visual tokens [first, last), as the models' forward takes what was encoded before."""

@@ -31,7 +31,7 @@ from reasoning.engine import Delta, EngineOutput, Failed, Finished, Request, Sta
 from reasoning.evidence import EvidenceCache
 from reasoning.families.common import Family
 from reasoning.families.registry import family_of
-from reasoning.pace import SMALLEST, STEP_S, Pace, fitting_chunk
+from reasoning.pace import LARGEST, SMALLEST, STEP_S, Pace, fitting_chunk
 from reasoning.prompt import Picture, Prompt
 from reasoning.render import Renderer
 from reasoning.text import TextStream
@@ -207,9 +207,9 @@ class LocalEngine:
         if decoding.prefilled:
             decoding.extend(running.tokens[-1])
             return self._say(running, decoding.token())
-        began = time.perf_counter()
+        began, before = time.perf_counter(), decoding.read
         complete = decoding.prefill(self.chunk)
-        self.pace.note_chunk(time.perf_counter() - began)
+        self.pace.note_chunk(decoding.read - before, time.perf_counter() - began)
         if not complete:
             return []
         return [Started(request.id, running.prompt, decoding.length), *self._say(running, decoding.token())]
@@ -237,7 +237,7 @@ class LocalEngine:
         if rate * STEP_S >= _LONG_PROBE:
             # Long runs are read at a higher rate than short ones.
             rate = max(rate, _LONG_PROBE / self._prefill_s(_LONG_PROBE))
-        pace = Pace(fitting_chunk(rate))
+        pace = Pace(fitting_chunk(rate), LARGEST)
         pace.note(pace.chunk / rate)
         return pace
 

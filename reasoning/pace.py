@@ -6,7 +6,7 @@ STEP_S: Final = 1.3
 """What reading a chunk may take: small chunks cost throughput, long steps delay a cancellation and the heartbeat."""
 SMALLEST: Final = 32
 """Fewer tokens than these take hardly less time."""
-_LARGEST: Final = 4096
+LARGEST: Final = 4096
 _TIMES: Final = 4.0
 """How much longer than the slowest step so far the next may take: attention costs more behind a long prompt."""
 _USUAL_S: Final = 4.0
@@ -16,21 +16,24 @@ _LONGEST_S: Final = 120.0
 class Pace:
     """chunk: tokens of a prompt that a step reads at most."""
 
-    def __init__(self, chunk: int) -> None:
-        self.chunk = self._full = chunk
+    def __init__(self, chunk: int, most: int | None = None) -> None:
+        """most: what the chunk may grow to; None: it never grows beyond what it is."""
+        self.chunk = chunk
+        self._most = chunk if most is None else most
         self._slowest_s = 0.0
 
     def note(self, seconds: float) -> None:
         """Learn from a step, whatever it did."""
         self._slowest_s = max(self._slowest_s, seconds)
 
-    def note_chunk(self, seconds: float) -> None:
-        """Learn from a chunk that was read: where it took far too long the next is half of it, until they are quick."""
+    def note_chunk(self, tokens: int, seconds: float) -> None:
+        """Learn from tokens that were read: where they took far too long the next chunk is half of this one; where a
+        whole chunk was quick, twice: a machine that was busy when it was measured is not slow for ever."""
         self.note(seconds)
         if seconds > 2 * STEP_S:
             self.chunk = max(min(SMALLEST, self.chunk), self.chunk // 2)
-        elif seconds < STEP_S / 2:
-            self.chunk = min(self._full, 2 * self.chunk)
+        elif tokens >= self.chunk and seconds < STEP_S / 2:
+            self.chunk = min(self._most, 2 * self.chunk)
 
     def next_step_s(self) -> float:
         """How long the next step may take; 0 where that is nothing to speak of."""
@@ -44,6 +47,6 @@ def fitting_chunk(rate: float) -> int:
     A power of two, so that the same machine cuts the same prompt alike each time.
     """
     chunk = SMALLEST
-    while chunk * 1.5 <= rate * STEP_S and chunk < _LARGEST:
+    while chunk * 1.5 <= rate * STEP_S and chunk < LARGEST:
         chunk *= 2
     return chunk
