@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import av
@@ -36,13 +37,13 @@ _TIMEOUT: Final = Fault("camera_timeout", "the camera does not answer in time; i
 _CLOSED: Final = Fault("camera_closed", "the camera closed the connection; it is tried again")
 
 
-Refusal = Callable[[str], Fault | None]
-"""Asked of a URL before FFmpeg opens it: why it must not; handed in, since it needs a socket of its own."""
+Vetting = Callable[[str], AbstractContextManager[Fault | None]]
+"""Entered while FFmpeg opens a URL: why it must not; handed in, since it needs a socket of its own."""
 
 
-def never(url: str) -> Fault | None:
-    """The `Refusal` of who trusts the camera."""
-    return None
+def trusted(url: str) -> AbstractContextManager[Fault | None]:
+    """The `Vetting` of who trusts the camera."""
+    return nullcontext()
 
 
 class RtspReader:
@@ -50,8 +51,8 @@ class RtspReader:
 
     endless: Final = True
 
-    def __init__(self, opened: OpenStream, url: str, refusal: Refusal = never) -> None:
-        self.stream, self._url, self._refusal = opened.stream, url, refusal
+    def __init__(self, opened: OpenStream, url: str, vetting: Vetting = trusted) -> None:
+        self.stream, self._url, self._vetting = opened.stream, url, vetting
         self.session = 0
 
     def run(self, inbox: Inbox, stop: threading.Event) -> None:
@@ -72,21 +73,24 @@ class RtspReader:
     def _connect_and_read(self, inbox: Inbox, stop: threading.Event) -> tuple[Fault, int]:
         """One session: why it ended, and how many packets of picture it gave."""
         self.session += 1
-        refused = self._refusal(self._url)
-        if refused is not None:
-            return refused, 0
-        began = time.monotonic()
-        try:
-            container = av.open(self._url, options=dict(_OPTIONS), timeout=_TIMEOUT_S, metadata_errors="replace")
-        except READ_ERRORS as error:
-            # What FFmpeg makes of an interrupted wait depends on where it was.
-            late = time.monotonic() - began >= 0.95 * _TIMEOUT_S[0]
-            return _TIMEOUT if late else _fault(error, opening=True), 0
-        with container:
+        with self._vetting(self._url) as refused:
+            opened = refused or self._open()
+        if isinstance(opened, Fault):
+            return opened, 0
+        with opened as container:
             chosen = tracks(container)
             if not chosen:
                 return no_picture(container, "camera"), 0
             return self._read(container, chosen, inbox, stop)
+
+    def _open(self) -> InputContainer | Fault:
+        began = time.monotonic()
+        try:
+            return av.open(self._url, options=dict(_OPTIONS), timeout=_TIMEOUT_S, metadata_errors="replace")
+        except READ_ERRORS as error:
+            # What FFmpeg makes of an interrupted wait depends on where it was.
+            late = time.monotonic() - began >= 0.95 * _TIMEOUT_S[0]
+            return _TIMEOUT if late else _fault(error, opening=True)
 
     def _read(
         self, container: InputContainer, chosen: list[Any], inbox: Inbox, stop: threading.Event

@@ -3,6 +3,8 @@
 import re
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,15 +15,26 @@ _STATUS_BYTES: Final = 512
 _REDIRECT: Final = re.compile(rb"RTSP/\d\.\d\s+3\d\d\b")
 
 
-def refusal(url: str) -> Fault | None:
+@contextmanager
+def vetted(url: str) -> Iterator[Fault | None]:
     """Why this camera must not be opened: it answers a DESCRIBE without credentials by sending us elsewhere, or not at
-    all. None: it may be; what else is wrong with it FFmpeg finds out. Not asked: cameras behind TLS."""
+    all. None: it may be; what else is wrong with it FFmpeg finds out. Not asked: cameras behind TLS.
+
+    The connection is held until the context is left: a server that makes its media for who asks takes it down again
+    with the last of them, and would refuse who comes at that moment.
+    """
+    with ExitStack() as held:
+        yield _refusal(url, held)
+
+
+def _refusal(url: str, held: ExitStack) -> Fault | None:
     try:
         parts = urlsplit(url)
         if parts.scheme != "rtsp" or parts.hostname is None:
             return None
         bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-        status = _describe((parts.hostname, parts.port or 554), bare)
+        connection = held.enter_context(socket.create_connection((parts.hostname, parts.port or 554), _TIMEOUT_S))
+        status = _describe(connection, bare)
     except TimeoutError:
         return Fault("camera_timeout", "the camera does not answer in time; it is tried again")
     except (OSError, ValueError):
@@ -31,18 +44,17 @@ def refusal(url: str) -> Fault | None:
     return None
 
 
-def _describe(address: tuple[str, int], url: str) -> bytes:
-    """The first line of the answer. Raises OSError, of it TimeoutError, and ValueError for a host that is no name."""
+def _describe(connection: socket.socket, url: str) -> bytes:
+    """The first line of the answer. Raises OSError, of it TimeoutError."""
     deadline = time.monotonic() + _TIMEOUT_S
-    with socket.create_connection(address, _TIMEOUT_S) as connection:
-        request = f"DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"
-        connection.sendall(request.encode())
-        status = b""
-        while b"\n" not in status and len(status) < _STATUS_BYTES:
-            # One that sends a byte now and then is given no longer.
-            connection.settimeout(max(0.001, deadline - time.monotonic()))
-            received = connection.recv(_STATUS_BYTES)
-            if not received:
-                break
-            status += received
+    request = f"DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"
+    connection.sendall(request.encode())
+    status = b""
+    while b"\n" not in status and len(status) < _STATUS_BYTES:
+        # One that sends a byte now and then is given no longer.
+        connection.settimeout(max(0.001, deadline - time.monotonic()))
+        received = connection.recv(_STATUS_BYTES)
+        if not received:
+            break
+        status += received
     return status

@@ -37,7 +37,7 @@ from server.ipc.runtime import Deliberate, StageLoop
 from server.ipc.slab import SlabWriter
 from server.ipc.warn import RateLimitedWarning
 from server.stages.clock import monotonic_us
-from server.stages.describe import refusal
+from server.stages.describe import vetted
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class SourcedStage:
         pace = getattr(source, "pace", "real")
         if isinstance(source, RtspSource) or pace == "real":
             self.live.add(stream)
-        reader = open_reader(opened, refusal)
+        reader = open_reader(opened, vetted)
         if reader is not None or pace == "fast":
             self._full[stream] = False
         if reader is None:
