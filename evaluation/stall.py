@@ -16,24 +16,12 @@ from evaluation.clips import moving_video
 from evaluation.live_push import LivePush, Seen, wall_s
 from evaluation.registry import Progress
 from evaluation.server_process import ServerProcess
-from evaluation.wait import TookTooLong, until
+from evaluation.wait import until
 
 STALL_S = 8.0
 SAMPLE_FPS = 2.0
 CAMERA_FPS = 15
 ASKERS = 8
-
-
-@dataclass(frozen=True)
-class Moment:
-    """Counters of a stream at one moment, its newest frame's wall time, and the reported lag."""
-
-    sampled: int
-    encoded: int
-    dropped: int
-    gaps: int
-    newest_us: int
-    lag_ms: float
 
 
 def run(full: bool, progress: Progress) -> list[Check]:
@@ -52,7 +40,7 @@ def run(full: bool, progress: Progress) -> list[Check]:
 class Stall:
     """What happened to one stream meanwhile."""
 
-    lost: dict[str, float]
+    lost: dict[str, int]
     lag_s: float
     heard: int
     late_s: float
@@ -70,45 +58,59 @@ def _stall(server: ServerProcess, api: Api, name: str, progress: Progress) -> St
         until(lambda: api.stream(name)["frames"]["encoded"] >= 6, 60, "six frames encoded")
         api.ask(name, "What do you see?", max_tokens=8)
         progress(f"reasoning is stopped for {STALL_S:.0f} s")
-        stall = _while_stopped(server, api, name, camera)
+        began = time.time()
+        stopped = _while_stopped(server, api, name)
+        ended = time.time()
+        time.sleep(1.0)
         if camera.error is not None:
             raise RuntimeError(camera.error)
+    lost = _losses(api, name)
     api.remove(name)
-    return stall
+    seen = [one for one in camera.seen if began <= one.time_s <= ended]
+    return Stall(lost, max([*stopped.lags_s, *_delays(seen)]), len(seen), camera.late_s, stopped.answered_after_s)
 
 
-def _while_stopped(server: ServerProcess, api: Api, name: str, camera: LivePush) -> Stall:
+@dataclass(frozen=True)
+class Stopped:
+    """The lags that the server told while reasoning stood still, and when a waiting question ended after that."""
+
+    lags_s: list[float]
+    answered_after_s: float
+
+
+def _while_stopped(server: ServerProcess, api: Api, name: str) -> Stopped:
     reasoning = server.stages()["reasoning"]
     asked = threading.Thread(target=_ask_quietly, args=(server.url, name), daemon=True)
-    began_wall, before = time.time(), _moment(api, name)
     reasoning.suspend()
     lags: list[float] = []
     try:
         asked.start()
         end = time.monotonic() + STALL_S
         while time.monotonic() < end:
-            lags.append(_moment(api, name).lag_ms / 1000)
+            lags.append(float(api.stream(name)["lag_ms"] or 0) / 1000)
             time.sleep(0.1)
     finally:
         reasoning.resume()
-    ended_wall, resumed = time.time(), time.monotonic()
-    after = until(lambda: _newer(api, name, before, STALL_S), 10, "the counters of the stalled seconds")
-    unencoded = _never_encoded(api, name)
+    resumed = time.monotonic()
     asked.join(60)
-    seen = [one for one in list(camera.seen) if began_wall <= one.time_s <= ended_wall]
-    lost = _losses(before, after, unencoded) | {"missing in memory": _uncovered(api, name, before, after)}
-    answered_after_s = time.monotonic() - resumed
-    return Stall(lost, max([*lags, *_delays(seen)]), len(seen), camera.late_s, answered_after_s)
+    return Stopped(lags, time.monotonic() - resumed)
 
 
-def _losses(before: Moment, after: Moment, unencoded: int) -> dict[str, float]:
-    """Frames that were dropped, were due but not sampled, or sampled but never encoded (the scene always moves)."""
-    due = len(samples_due(before.newest_us, after.newest_us))
+def _losses(api: Api, name: str) -> dict[str, int]:
+    """Over the stream's whole life, now that its camera is gone and its counters stand still: frames that were
+    dropped, were due but not sampled, sampled but never encoded (the scene always moves), or encoded and forgotten."""
+    frames = _settled(api, name)
+    until(lambda: api.stream(name)["state"] == "offline", 10, "the camera is missed")
+    stream, events = api.stream(name), api.events(name)
+    spans = [(_wall_us(event["start"]), _wall_us(event["end"])) for event in events]
+    first_us, last_us = spans[0][0], _wall_us(stream["last_frame"])
     return {
-        "dropped": after.dropped - before.dropped,
-        "gaps": after.gaps - before.gaps,
-        "not sampled": max(0, due - (after.sampled - before.sampled)),
-        "not encoded": unencoded,
+        "dropped": frames["dropped"],
+        "gaps": stream["memory"]["gaps"],
+        # The first frame of all is a sample, whenever it comes.
+        "not sampled": max(0, 1 + len(samples_due(first_us, last_us)) - frames["sampled"]),
+        "not encoded": frames["sampled"] - frames["encoded"],
+        "missing in memory": uncovered_samples(spans, first_us, last_us),
     }
 
 
@@ -116,34 +118,6 @@ def samples_due(since_us: int, until_us: int) -> range:
     """The moments of the sampling grid in (since, until]: a frame is sampled as soon as one of them is reached."""
     step = round(1e6 / SAMPLE_FPS)
     return range((since_us // step + 1) * step, until_us // step * step + 1, step)
-
-
-def _never_encoded(api: Api, name: str) -> int:
-    """Sampled frames that are still not encoded when the encoder has had the time."""
-
-    def behind() -> int:
-        frames = api.stream(name)["frames"]
-        return int(frames["sampled"] - frames["encoded"])
-
-    try:
-        until(lambda: behind() == 0, 10, "every sampled frame is encoded")
-    except TookTooLong:
-        return behind()
-    return 0
-
-
-def _uncovered(api: Api, name: str, before: Moment, after: Moment) -> int:
-    """Sampled frames of the stalled seconds that no committed event spans."""
-
-    def holes() -> int:
-        spans = [(_wall_us(event["start"]), _wall_us(event["end"])) for event in api.events(name)]
-        return uncovered_samples(spans, before.newest_us, after.newest_us - 1_000_000)
-
-    try:
-        until(lambda: holes() == 0, 15, "memory holds the stalled seconds", every_s=0.5)
-    except TookTooLong:
-        return holes()
-    return 0
 
 
 def uncovered_samples(spans: Sequence[tuple[int, int]], since_us: int, until_us: int) -> int:
@@ -158,28 +132,8 @@ def _delays(seen: Sequence[Seen]) -> list[float]:
     return [one.heard_s - one.time_s for one in seen]
 
 
-def _moment(api: Api, name: str) -> Moment:
-    stream = api.stream(name)
-    frames = stream["frames"]
-    gaps = stream["memory"]["gaps"]
-    return Moment(
-        sampled=frames["sampled"],
-        encoded=frames["encoded"],
-        dropped=frames["dropped"],
-        gaps=gaps if isinstance(gaps, int) else len(gaps),
-        newest_us=_wall_us(stream["last_frame"]),
-        lag_ms=float(stream["lag_ms"] or 0),
-    )
-
-
 def _wall_us(text: str) -> int:
     return round(wall_s(text) * 1e6)
-
-
-def _newer(api: Api, name: str, before: Moment, seconds: float) -> Moment | None:
-    """The counters, once they speak of a moment `seconds` later."""
-    moment = _moment(api, name)
-    return moment if moment.newest_us >= before.newest_us + seconds * 1e6 else None
 
 
 def _ask_quietly(url: str, name: str) -> None:
