@@ -4,14 +4,15 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import av
 from av.container import InputContainer
 
-from perception.messages import Fault, OpenStream, SessionEnded, SessionStarted
+from perception.messages import Fault, OpenStream, Packet, SessionEnded, SessionStarted
+from perception.sources.assemble import ASSEMBLED, access_units
 from perception.sources.base import Inbox
 from perception.sources.demux import READ_ERRORS, no_picture, packets, tracks
 
@@ -84,9 +85,17 @@ class RtspReader:
             return self._read(container, chosen, inbox, stop)
 
     def _open(self) -> InputContainer | Fault:
+        """Unparsed where the pictures are put together here, parsed by FFmpeg where its stamps are whole anyway."""
+        opened = self._open_as(_OPTIONS | {"fflags": "noparse"})
+        if isinstance(opened, Fault) or _is_assembled(tracks(opened)):
+            return opened
+        opened.close()
+        return self._open_as(_OPTIONS)
+
+    def _open_as(self, options: dict[str, str]) -> InputContainer | Fault:
         began = time.monotonic()
         try:
-            return av.open(self._url, options=dict(_OPTIONS), timeout=_TIMEOUT_S, metadata_errors="replace")
+            return av.open(self._url, options=dict(options), timeout=_TIMEOUT_S, metadata_errors="replace")
         except READ_ERRORS as error:
             # What FFmpeg makes of an interrupted wait depends on where it was.
             late = time.monotonic() - began >= 0.95 * _TIMEOUT_S[0]
@@ -99,8 +108,7 @@ class RtspReader:
         inbox.put(SessionStarted(self.stream, self.session, now_us, wall_us))
         pictures, seen_us = 0, now_us
         try:
-            # FFmpeg counts RTP time from each track's first packet, and leaves that one without a stamp.
-            for _, packet in packets(container.demux(chosen), self.stream, self.session, 0, first_us=0):
+            for packet in self._packets(container, chosen):
                 if stop.is_set():
                     break
                 if packet.track == chosen[0].index:
@@ -111,6 +119,16 @@ class RtspReader:
         except READ_ERRORS as error:
             return _fault(error, opening=False), pictures
         return _CLOSED, pictures
+
+    def _packets(self, container: InputContainer, chosen: list[Any]) -> Iterator[Packet]:
+        # Where FFmpeg parses, it leaves each track's first packet without a stamp; it counts from that one.
+        first_us = None if _is_assembled(chosen) else 0
+        found = (one for _, one in packets(container.demux(chosen), self.stream, self.session, 0, first_us))
+        return access_units(found, chosen[0].index) if _is_assembled(chosen) else found
+
+
+def _is_assembled(chosen: list[Any]) -> bool:
+    return not chosen or chosen[0].codec_context.name in ASSEMBLED
 
 
 def _fault(error: Exception, *, opening: bool) -> Fault:

@@ -115,5 +115,10 @@ def test_sound_alone_does_not_count_as_what_a_camera_gave(monkeypatch: Any) -> N
     reader, container = RtspReader(opened(), ""), SimpleNamespace(demux=lambda chosen: None)
     for count, pictures in ((2, 0), (3, 1)):
         monkeypatch.setattr(rtsp, "packets", lambda *args, upto=count, **more: iter(given[:upto]))
-        found = reader._read(container, [SimpleNamespace(index=0)], Inbox(), threading.Event())  # type: ignore[arg-type]
+        found = reader._read(
+            container,
+            [SimpleNamespace(index=0, codec_context=SimpleNamespace(name="mjpeg"))],
+            Inbox(),
+            threading.Event(),
+        )  # type: ignore[arg-type]
         assert found[1] == pictures
