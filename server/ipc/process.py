@@ -38,6 +38,8 @@ class StageProcess:
         fds = {"control": [child_end.fileno()], **links.stage_fds(stage)}
         numbers = sorted({fd for group in fds.values() for fd in group})
         environment = {
+            # Each thread of glibc's would else keep pools of its own, of which frames leave little to others.
+            "MALLOC_ARENA_MAX": "2",
             **os.environ,
             # The child imports what its parent runs, whatever the working directory is.
             "PYTHONPATH": os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH")))),
