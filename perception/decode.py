@@ -234,12 +234,18 @@ def _begins_vp9(header: int) -> bool:
     return header >> 6 == 0b10 and header >> shift & 0b11 == 0
 
 
-def _has_parameters(data: bytes, name: str) -> bool:
-    """Whether an Annex B access unit carries sequence parameters (ISO/IEC 14496-10 and 23008-2, 7.4.1)."""
-    mask, shift, wanted = _PARAMETER_SETS[name]
+def unit_kinds(data: bytes, name: str) -> Iterator[int]:
+    """The types of the NAL units of an Annex B access unit, in order (ISO/IEC 14496-10 and 23008-2, 7.4.1).
+
+    name: FFmpeg's, `h264` or `hevc`.
+    """
+    mask, shift, _ = _PARAMETER_SETS[name]
     position = data.find(b"\x00\x00\x01")
     while position != -1 and position + 3 < len(data):
-        if (data[position + 3] >> shift) & mask == wanted:
-            return True
+        yield (data[position + 3] >> shift) & mask
         position = data.find(b"\x00\x00\x01", position + 3)
-    return False
+
+
+def _has_parameters(data: bytes, name: str) -> bool:
+    """Whether an access unit carries sequence parameters."""
+    return _PARAMETER_SETS[name][2] in unit_kinds(data, name)

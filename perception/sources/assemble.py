@@ -9,9 +9,12 @@ from typing import Final
 
 import msgspec
 
+from perception.decode import unit_kinds
 from perception.messages import Packet
 
-ASSEMBLED: Final = frozenset({"h264", "hevc"})
+_BEGINNINGS: Final = {"h264": {5, 7}, "hevc": {16, 17, 18, 19, 20, 21, 33}}
+"""NAL units with which decoding can begin: IDR or IRAP pictures, parameter sets."""
+ASSEMBLED: Final = frozenset(_BEGINNINGS)
 """Codecs that FFmpeg hands on as RTP cuts them: whole units, and pieces of units that begin with no start code."""
 _START_CODES: Final = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
 _ROUNDING_US: Final = 1_000
@@ -57,19 +60,7 @@ def _joined(fragments: list[Packet]) -> Packet:
     return msgspec.structs.replace(
         first,
         data=data,
-        keyframe=_can_begin(first.codec, data),
+        keyframe=any(kind in _BEGINNINGS[first.codec] for kind in unit_kinds(data, first.codec)),
         arrival_us=last.arrival_us,
         arrival_wall_us=last.arrival_wall_us,
     )
-
-
-def _can_begin(codec: str, data: bytes) -> bool:
-    """Whether decoding can begin here: an IDR or IRAP picture, or parameter sets (ISO/IEC 14496-10, 23008-2, 7.4)."""
-    position = data.find(_START_CODES[0])
-    while position != -1 and position + 3 < len(data):
-        header = data[position + 3]
-        kind = header & 31 if codec == "h264" else header >> 1 & 63
-        if kind in ((5, 7) if codec == "h264" else (16, 17, 18, 19, 20, 21, 33)):
-            return True
-        position = data.find(_START_CODES[0], position + 3)
-    return False
