@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import psutil
 
@@ -20,6 +21,18 @@ log = logging.getLogger(__name__)
 _ROOT = str(Path(__file__).resolve().parents[2])
 _STDERR = 2
 """What a child prints belongs to the log: standard output is the server's own."""
+
+LEAN: Final = {
+    # Each thread of glibc's would else keep pools of its own, of which frames leave little to others.
+    "MALLOC_ARENA_MAX": "2",
+    # For every shape of a product in bf16, so for every length of a prompt and size of a batch, oneDNN keeps a
+    # primitive, and PyTorch's layer above it another: a third of a megabyte each, a thousand of both. The shapes of
+    # each token and each frame are far fewer than these, and a primitive that is made anew costs a fifth of a
+    # millisecond. Zero is no bound: the layer above crashes.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "LRU_CACHE_CAPACITY": "64",
+}
+"""Keeps a stage's libraries from growing for hours; what the server's own environment says goes before."""
 
 Command = Callable[[StageName], Sequence[str]]
 
@@ -38,8 +51,7 @@ class StageProcess:
         fds = {"control": [child_end.fileno()], **links.stage_fds(stage)}
         numbers = sorted({fd for group in fds.values() for fd in group})
         environment = {
-            # Each thread of glibc's would else keep pools of its own, of which frames leave little to others.
-            "MALLOC_ARENA_MAX": "2",
+            **LEAN,
             **os.environ,
             # The child imports what its parent runs, whatever the working directory is.
             "PYTHONPATH": os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH")))),
