@@ -24,12 +24,17 @@ _WHAT = "the encoder"
 
 
 class CheckpointImages:
-    """The image half. Implements `ImageEncoder`."""
+    """The image half. Implements `ImageEncoder`.
+
+    In half precision on a CPU pictures go through the model one at a time: that takes no longer than a batch, and each
+    size of a batch would be one more shape for which the library that multiplies keeps megabytes.
+    """
 
     def __init__(self, model: Any, processor: Any, placement: Placement) -> None:
         self._model = model
         self._processor = processor
         self._placement = placement
+        self._alone = placement.device.type == "cpu" and placement.dtype is not torch.float32
         self._dim: int = self.embed_images([np.full((64, 64, 3), 90, np.uint8)]).shape[1]
 
     @property
@@ -46,6 +51,12 @@ class CheckpointImages:
         names = [name for name in self._processor.model_input_names if name in found]
         inputs = {name: found[name].to(self._placement.device) for name in names}
         inputs["pixel_values"] = inputs["pixel_values"].to(self._placement.dtype)
+        if not self._alone:
+            return self._embed(inputs)
+        each = range(len(images))
+        return np.concatenate([self._embed({name: given[n : n + 1] for name, given in inputs.items()}) for n in each])
+
+    def _embed(self, inputs: dict[str, torch.Tensor]) -> Vectors:
         return _unit(self._model.get_image_features(**inputs, return_dict=True))
 
 
