@@ -26,6 +26,8 @@ _APPLICATION_ID: Final = 0x4F4D4E4C
 _CHECKPOINT_PAGES: Final = 256
 _WAL_LIMIT_BYTES: Final = 2**20
 _BUSY_MS: Final = 5000
+_CACHE_KIB: Final = 256
+"""Pages that each connection keeps: SQLite's own 2 MiB would fill for long, with pictures that are read once."""
 VACUUM_BYTES: Final = 2**23
 """What is given back to the disk at once, others' commits waiting."""
 
@@ -195,6 +197,7 @@ def _connect(file: Path) -> sqlite3.Connection:
     # Never makes the file: its rights are set where it is created. Connections are handed from thread to thread.
     db = sqlite3.connect(f"file:{file}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
     db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return db
 
 

@@ -358,6 +358,11 @@ def test_what_closed_in_a_crash_is_closed_as_it_is(tmp_path: Path, tools: Any) -
     store.close()
 
 
+def test_few_pages_stay_in_ram(store: Store) -> None:
+    for db in (store.db, store._read_db):
+        assert db.execute("PRAGMA cache_size").fetchone() == (-256,)
+
+
 def test_a_store_survives_a_wrong_way_to_be_opened(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         Store(tmp_path)
