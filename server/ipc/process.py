@@ -25,12 +25,12 @@ _STDERR = 2
 LEAN: Final = {
     # Each thread of glibc's would else keep pools of its own, of which frames leave little to others.
     "MALLOC_ARENA_MAX": "2",
-    # For every shape of a product in bf16, so for every length of a prompt and size of a batch, oneDNN keeps a
-    # primitive, and PyTorch's layer above it another: a third of a megabyte each, a thousand of both. The shapes of
-    # each token and each frame are far fewer than these, and a primitive that is made anew costs a fifth of a
-    # millisecond. Zero is no bound: the layer above crashes.
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
-    "LRU_CACHE_CAPACITY": "64",
+    # For every shape of a product in bf16, so for every length of a prompt, oneDNN keeps a primitive, and PyTorch's
+    # layer above it another: a third of a megabyte each, a thousand of both. A pass through a model goes round in far
+    # fewer shapes than these, and a primitive that is made anew costs a fifth of a millisecond. Not zero: the layer
+    # above would crash.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32",
+    "LRU_CACHE_CAPACITY": "32",
 }
 """Keeps a stage's libraries from growing for hours; what the server's own environment says goes before."""
 
