@@ -5,12 +5,14 @@
     for question in questions(script, at_us=script.duration_us): ...
 
 How it is made up: `world_script` (what can happen), `world_writer` (seed to script), `world_render`, `world_sound` and
-`world_video` (script to file), `world_questions` (script to questions and captions).
+`world_video` (script to file), `world_questions` and `world_forms` (script to questions and captions), `world_witness`
+(what can be told from some frames of it).
 """
 
 from dataclasses import dataclass, replace
 
-from training.world_questions import Caption, WorldQuestion, captions, questions
+from training.world_forms import CANNOT_TELL, as_letters, as_yes_no
+from training.world_questions import NONE, Caption, WorldQuestion, captions, questions
 from training.world_render import frame, frame_times, frames
 from training.world_script import (
     COLOURS,
@@ -32,10 +34,13 @@ from training.world_script import (
 )
 from training.world_sound import soundtrack
 from training.world_video import write_video
+from training.world_witness import Sheet, Shown, Witness
 from training.world_writer import PRESETS, Preset, write_script
 
 __all__ = [
+    "CANNOT_TELL",
     "COLOURS",
+    "NONE",
     "PLACES",
     "PRESETS",
     "SECOND",
@@ -51,11 +56,16 @@ __all__ = [
     "Moved",
     "Preset",
     "Script",
+    "Sheet",
+    "Shown",
     "SignShown",
     "Spoke",
     "Thing",
+    "Witness",
     "World",
     "WorldQuestion",
+    "as_letters",
+    "as_yes_no",
     "captions",
     "frame",
     "frame_times",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, product
+from string import ascii_uppercase
 from typing import Final, Literal
 
 import numpy as np
@@ -56,10 +57,13 @@ class WorldQuestion:
         plain = re.sub(r"\s+", " ", re.sub(r"[^a-z0-9' ]", " ", said.lower())).strip()
         if self.answer == NONE:
             return _DENIALS.search(plain) is not None
-        if self.kind == "exist":
+        if self.choices and self.answer in ascii_uppercase:
+            return re.findall(r"\b[A-E]\b", said) == [self.answer]
+        if self.answer in {"yes", "no"}:
             return [word for word in plain.split() if word in {"yes", "no"}][:1] == [self.answer]
         if self.kind == "when":
-            return any(abs(float(number) - float(self.answer.split()[0])) <= 1 for number in re.findall(r"\d+", plain))
+            ages = [0.0] if plain == "now" else [float(age) for age in re.findall(r"\d+(?:\.\d+)?", said)]
+            return any(abs(age - float(self.answer.split()[0])) <= 1 for age in ages)
         return _mentioned(plain, _vocabulary(self)) == {self.answer}
 
 
@@ -115,11 +119,18 @@ def _changes(scene: Scene) -> list[int]:
 
 
 def _caption(scene: Scene, at_us: int) -> str:
-    parts = [f"a {visit.thing.name} {_doing(visit, at_us)}" for visit in scene.present(at_us)]
+    seen = sorted(scene.present(at_us), key=lambda visit: _reading_order(visit, at_us))
+    parts = [f"a {visit.thing.name} {_doing(visit, at_us)}" for visit in seen]
     sign = scene.sign(at_us)
     if sign is not None:
         parts.append(f"a sign that says {sign.text} {_at(sign.place)}")
     return (", ".join(parts) or "nothing") + "."
+
+
+def _reading_order(visit: Visit, at_us: int) -> tuple[int, float]:
+    """Row by row, from the left: what a picture alone tells."""
+    x, y = visit.leg(at_us).position(at_us, 1 / 6, 1 / 6)
+    return int(y * 3), x
 
 
 def _doing(visit: Visit, at_us: int) -> str:
@@ -266,25 +277,25 @@ class _Writer:
         return WorldQuestion(kind, text, answer, "past", last.start_us, last.end_us, tuple(choices))
 
     def _about_times(self) -> Iterator[WorldQuestion]:
-        """What only the time tells apart: asked for whole seconds with calm round them."""
-        for second in range(1, self._at_us // SECOND - 2):
-            at_us = second * SECOND
+        """What only the time tells apart: asked for whole seconds ago with calm round them."""
+        for ago in range(2, self._at_us // SECOND):
+            at_us = self._at_us - ago * SECOND
             scene = self._script.scene(at_us)
             calm = self._is_calm(at_us - SETTLED_US, at_us + SETTLED_US)
             if not calm or at_us - SETTLED_US < scene.start_us or at_us + SETTLED_US >= scene.end_us:
                 continue
             span = (at_us - SETTLED_US, at_us + SETTLED_US)
             count = _NUMBERS[len(scene.present(at_us))]
-            text = f"How many objects were there at {second} s?"
+            text = f"How many objects were there {ago} s ago?"
             yield WorldQuestion("count", text, count, "past", *span, _NUMBERS[:6], timed=True)
-            yield from self._sign_at(scene.sign(at_us), second, span)
+            yield from self._sign_at(scene.sign(at_us), ago, span)
             for visit in scene.present(at_us):
-                text, place = f"Where was the {visit.thing.name} at {second} s?", visit.leg(at_us).origin.place
+                text, place = f"Where was the {visit.thing.name} {ago} s ago?", visit.leg(at_us).origin.place
                 yield WorldQuestion("place", text, PLACES[place], "past", *span, PLACES, timed=True)
 
-    def _sign_at(self, sign: SignShown | None, second: int, span: tuple[int, int]) -> Iterator[WorldQuestion]:
+    def _sign_at(self, sign: SignShown | None, ago: int, span: tuple[int, int]) -> Iterator[WorldQuestion]:
         if sign is not None:
-            text = f"What did the sign say at {second} s?"
+            text = f"What did the sign say {ago} s ago?"
             yield WorldQuestion("sign", text, sign.text, "past", *span, _like(sign.text), timed=True)
 
     def _about_order(self) -> Iterator[WorldQuestion]:
@@ -299,7 +310,7 @@ class _Writer:
             yield WorldQuestion("order", text, names[0], "past", *span, names)
         for first in firsts:
             text = f"When did the {first.thing.name} first appear?"
-            answer = f"{round(first.start_us / SECOND)} s"
+            answer = f"{round((self._at_us - first.start_us) / SECOND)} s ago"
             yield WorldQuestion("when", text, answer, "past", first.start_us, first.whole_us + SETTLED_US)
 
     # ------------------------------------------------------------ what never was
@@ -312,7 +323,7 @@ class _Writer:
         for colour, shape in _near_misses(seen):
             if f"{colour} {shape}" not in names:
                 yield self._never("exist", f"Was there ever a {colour} {shape}?", "no", ("yes", "no"))
-                yield self._never("absent", f"Where was the {colour} {shape} last?", NONE, (NONE, *PLACES))
+                yield self._never("absent", f"Where was the {colour} {shape} last at rest?", NONE, (NONE, *PLACES))
 
     def _never(self, kind: Kind, text: str, answer: str, choices: Sequence[str]) -> WorldQuestion:
         return WorldQuestion(kind, text, answer, "never", 0, self._at_us + 1, tuple(choices))

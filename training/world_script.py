@@ -256,6 +256,10 @@ class Script:
         starts = self._starts
         return self.scenes[max(0, bisect_right(starts, at_us) - 1)]
 
+    def until(self, at_us: int) -> "Script":
+        """The same script, broken off: what begins later never happens."""
+        return Script(self.seed, at_us, tuple(event for event in self.events if event.start_us < at_us), self.noise)
+
     @cached_property
     def _starts(self) -> list[int]:
         return [scene.start_us for scene in self.scenes]
