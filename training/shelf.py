@@ -1,0 +1,184 @@
+"""Films for the language model: features that the trained encoder gives, questions, and batches of lessons."""
+
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import IterableDataset
+from transformers import AutoModelForImageTextToText
+
+from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, strangers
+from training.films import Film, training_preset
+from training.lessons import LEVELS, Item, Lesson, Writer, cannot_tell, choose, draw_sheet
+from training.see import normalised, place_features
+from training.watching import State, states_of
+from training.world import Script, Sheet, Shown, Witness, WorldQuestion, captions, questions
+
+FILMS: Final = 600
+HELD_OUT_FILMS: Final = 50
+STRANGERS: Final = 4000
+HELD_OUT_STRANGERS: Final = 300
+_FIRST: Final = 1_000_000
+"""Films of the language model have seeds of their own, behind those of the encoder."""
+_ASKS: Final = 6
+_MOST: Final = 8
+_LATEST_US: Final = 450_000
+_CHUNK: Final = 256
+_STRANGE: Final = 0.06
+"""Share of lessons whose pictures are not of the world."""
+_TIMELESS: Final = 0.1
+_DESCRIBED: Final = 0.7
+
+
+@dataclass(frozen=True)
+class Story:
+    """A film without its pictures: their features are rows [first, first + len(times)) of the shelf's."""
+
+    script: Script
+    times: tuple[int, ...]
+    first: int
+    states: list[State]
+    asks: list[tuple[int, list[WorldQuestion], str | None]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Lessons side by side: ids, segments, answers [n, length]; features [frames, 9, width] in reading order."""
+
+    ids: Tensor
+    segments: Tensor
+    positions: Tensor
+    answers: Tensor
+    features: Tensor
+    skills: list[list[str]]
+
+
+def prepare(model: Path, banks: Path, *, held_out: bool) -> Path:
+    """Draw the films and compute their features, where they are not there yet; the folder."""
+    name = "stories-held-out" if held_out else "stories"
+    first = (HELD_OUT_SEEDS if held_out else TRAINING_SEEDS) + _FIRST
+    fill(banks / name, first, HELD_OUT_FILMS if held_out else FILMS, training_preset, model)
+    folder = banks / f"{name}-features"
+    if (folder / "stories.pkl").is_file():
+        return folder
+    folder.mkdir(exist_ok=True)
+    seer: Any = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32)
+    others = strangers(banks, first, HELD_OUT_STRANGERS if held_out else STRANGERS, model)
+    stories: list[Story] = []
+    parts = [features_of(seer, others)]
+    rows = len(others)
+    for film in films_of(banks / name):
+        parts.append(features_of(seer, film.pictures))
+        stories.append(_story(film, rows))
+        rows += len(film.times)
+    np.save(folder / "features.npy", np.concatenate(parts))
+    (folder / "stories.pkl").write_bytes(pickle.dumps(stories))
+    return folder
+
+
+def load_stories(folder: Path) -> list[Story]:
+    """What `prepare` made."""
+    stories: list[Story] = pickle.loads((folder / "stories.pkl").read_bytes())  # noqa: S301 (written by `prepare`)
+    return stories
+
+
+@torch.inference_mode()
+def features_of(model: Any, pictures: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """What the connector gets of each picture: [n, 9, width]."""
+    found = []
+    for start in range(0, len(pictures), _CHUNK):
+        with torch.autocast("cpu", torch.bfloat16):
+            seen = place_features(model, normalised(torch.from_numpy(pictures[start : start + _CHUNK])))
+        found.append(seen.half().numpy())
+    return np.concatenate(found)
+
+
+def _story(film: Film, first: int) -> Story:
+    dice = np.random.default_rng([film.script.seed, 40])
+    asks = []
+    for newest in sorted(dice.permutation(np.arange(2, len(film.times)))[:_ASKS].tolist()):
+        at_us = min(film.times[newest] + int(dice.integers(_LATEST_US)), film.script.duration_us - 1)
+        asks.append((at_us, questions(film.script, at_us, _MOST), _caption(film.script, at_us)))
+    return Story(film.script, film.times, first, states_of(film.script, film.times), asks)
+
+
+def _caption(script: Script, at_us: int) -> str | None:
+    """What is to be seen, where it has been the same for a second and nothing moves."""
+    [caption] = [one for one in captions(script) if one.start_us <= at_us < one.end_us]
+    calm = at_us - caption.start_us >= 1_000_000 and "moving" not in caption.text
+    return caption.text if calm else None
+
+
+class Shelf(IterableDataset[Batch]):
+    """Endless batches of lessons, of levels up to `level`; the same for a seed."""
+
+    def __init__(self, folder: Path, model: Path, seed: int, level: int, batch: int, only: bool = False) -> None:
+        """only: lessons of this level alone, instead of half of them."""
+        self._folder, self._model, self._seed, self._batch = folder, model, seed, batch
+        self._level, self._only = level, only
+        self._stories = load_stories(folder)
+        self._strangers = self._stories[0].first
+
+    def __iter__(self) -> Iterator[Batch]:
+        dice = np.random.default_rng([self._seed, 50])
+        features = np.load(self._folder / "features.npy", mmap_mode="r")
+        writer = Writer(self._model)
+        while True:
+            # Lessons of one level are about as long: little of a batch is padding.
+            easier = self._level > 0 and not self._only and dice.random() < 0.4
+            level = int(dice.integers(self._level)) if easier else self._level
+            yield collate([self._lesson(dice, level, writer) for _ in range(self._batch)], features)
+
+    def _lesson(self, dice: np.random.Generator, level: int, writer: Writer) -> Lesson:
+        story = self._stories[int(dice.integers(len(self._stories)))]
+        at_us, found, caption = story.asks[int(dice.integers(len(story.asks)))]
+        sheet = draw_sheet(dice, LEVELS[level], story.states, story.times, at_us)
+        if dice.random() < _STRANGE:
+            strange = int(dice.integers(self._strangers))
+            lesson = writer.write(dice, _strange(sheet, strange), cannot_tell(dice, found), timeless=False)
+            return lesson
+        timeless = dice.random() < _TIMELESS
+        asked = [one for one in found if not (timeless and (one.timed or one.kind == "when"))]
+        items = choose(dice, LEVELS[level], asked, Witness(story.script, story.times), sheet)
+        if caption is not None and dice.random() < _DESCRIBED:
+            items.append(Item("Describe what you see.", caption, "describe"))
+        lesson = writer.write(dice, sheet, items, timeless)
+        return Lesson(
+            lesson.ids, lesson.segments, lesson.answers, [story.first + n for n in lesson.frames], lesson.skills
+        )
+
+
+def _strange(sheet: Sheet, row: int) -> Sheet:
+    """The same sheet with one picture that is not of the world in all its frames."""
+    evidence = tuple(Shown(row, one.media_us) for one in sheet.evidence)
+    return Sheet(evidence, tuple(Shown(row, one.media_us) for one in sheet.window), sheet.now_us)
+
+
+def collate(lessons: Sequence[Lesson], features: NDArray[np.float16]) -> Batch:
+    """Lessons as one batch; padding is a segment of its own (-1)."""
+    length = max(len(lesson.ids) for lesson in lessons)
+    shape = (len(lessons), length)
+    ids, segments = torch.zeros(shape, dtype=torch.long), torch.full(shape, -1)
+    positions, answers = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
+    for n, lesson in enumerate(lessons):
+        size = len(lesson.ids)
+        ids[n, :size], segments[n, :size] = torch.tensor(lesson.ids), torch.tensor(lesson.segments)
+        answers[n, :size] = torch.tensor(lesson.answers)
+        positions[n, :size] = torch.from_numpy(_positions(np.array(lesson.segments)))
+    rows = [row for lesson in lessons for row in lesson.frames]
+    picked = torch.from_numpy(np.stack([features[row] for row in rows]))
+    return Batch(ids, segments, positions, answers, picked, [lesson.skills for lesson in lessons])
+
+
+def _positions(segments: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each question stands right behind the sheet."""
+    starts = np.flatnonzero(np.diff(segments, prepend=-1))
+    base = int((segments == 0).sum())
+    own = np.arange(len(segments)) - np.repeat(starts, np.diff([*starts, len(segments)]))
+    return np.where(segments == 0, own, own + base)

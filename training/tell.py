@@ -1,0 +1,187 @@
+"""Last stage: the language model learns to answer, from the simplest sheets to those that reasoning sends.
+
+It goes on to fuller sheets when held-out questions about the simpler ones are answered, and keeps mixing those in.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+from training.bank import films_of
+from training.labels import EMPTY, FOREIGN, SIGN, UNSURE, labels_of
+from training.lessons import LEVELS
+from training.run import Run
+from training.shelf import Batch, Shelf, prepare
+from training.world import COLOURS, PLACES, SHAPES
+
+BATCHES: Final = (16, 16, 12, 8)
+"""Lessons in a step, by level."""
+_RATE: Final = 2e-3
+_WARMUP: Final = 200
+_ENOUGH: Final = 0.93
+"""Share of held-out questions that must be right before sheets become fuller."""
+_LOOK_EVERY_S: Final = 120.0
+_LOOKS: Final = 6
+_LAST_RATE: Final = 0.03
+_RIDGE: Final = 10.0
+
+
+def train(model_folder: Path, banks: Path, run: Run, minutes: float, *, last: bool) -> bool:
+    """One piece of so many minutes. last: the rate falls to almost nothing; then the model's folder is written."""
+    training, held_out = (prepare(model_folder, banks, held_out=kind) for kind in (False, True))
+    model: Any = AutoModelForImageTextToText.from_pretrained(model_folder, dtype=torch.float32)
+    learning = nn.ModuleList([model.model.connector, model.model.text_model])
+    optimizer = torch.optim.AdamW(learning.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
+    step, level = 0, 0
+    if (state := run.load()) is not None:
+        learning.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, level = int(state["step"]), int(state["level"])
+    else:
+        start_connector(model, training, model_folder, banks)
+    began, looked, losses, asked = time.monotonic(), time.monotonic(), [], 0
+    batches = _batches(training, model_folder, step, level)
+    while not run.out_of_time:
+        passed = (time.monotonic() - began) / (60 * minutes)
+        for group in optimizer.param_groups:
+            group["lr"] = _RATE * min(1.0, (step + 1) / _WARMUP) * (max(_LAST_RATE, 1 - passed) if last else 1.0)
+        batch = next(batches)
+        loss, _ = answer_loss(model, batch)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(learning.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+        asked += sum(map(len, batch.skills))
+        step += 1
+        if time.monotonic() - looked > _LOOK_EVERY_S:
+            skills = accuracies(model, held_out, model_folder, level)
+            run.log(step=step, level=level, asked=asked, loss=float(np.mean(losses)), **skills)
+            looked, losses = time.monotonic(), []
+            if skills["all"] >= _ENOUGH and level + 1 < len(LEVELS):
+                level += 1
+                batches = _batches(training, model_folder, step, level)
+        if run.due:
+            _save(run, learning, optimizer, step, level)
+    _save(run, learning, optimizer, step, level)
+    for done in range(level + 1):
+        run.log(step=step, level=done, **accuracies(model, held_out, model_folder, done, looks=3 * _LOOKS))
+    model.save_pretrained(model_folder)
+    return last
+
+
+def _save(run: Run, learning: nn.Module, optimizer: torch.optim.Optimizer, step: int, level: int) -> None:
+    state = {"model": learning.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "level": level}
+    run.save(state)
+
+
+def _batches(folder: Path, model: Path, seed: int, level: int) -> Iterator[Batch]:
+    shelf = Shelf(folder, model, seed, level, BATCHES[level])
+    return iter(DataLoader(shelf, batch_size=None, num_workers=1, prefetch_factor=6))
+
+
+# ---------------------------------------------------------------- one step
+
+
+def answer_loss(model: Any, batch: Batch, *, half: bool = True) -> tuple[Tensor, Tensor]:
+    """Mean loss over the tokens of all answers, and whether each of those tokens was right, in reading order.
+
+    half: in bfloat16, where that matters little.
+    """
+    inner = model.model
+    table = inner.text_model.get_input_embeddings()
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        visual = inner.connector.modality_projection(batch.features.float())
+        embedded = table(batch.ids)
+        shown = batch.ids == model.config.image_token_id
+        embedded = embedded.masked_scatter(shown[..., None], visual.to(embedded.dtype))
+        hidden = inner.text_model(
+            inputs_embeds=embedded,
+            attention_mask=allowed(batch.segments),
+            position_ids=batch.positions,
+            use_cache=False,
+        ).last_hidden_state
+        wanted = batch.answers[:, 1:]
+        scores = model.lm_head(hidden[:, :-1][wanted]).float()
+    truth = batch.ids[:, 1:][wanted]
+    return functional.cross_entropy(scores, truth), scores.detach().argmax(-1) == truth
+
+
+def allowed(segments: Tensor) -> Tensor:
+    """Who may look at whom: earlier tokens of the sheet and of the own question. [n, 1, length, length]."""
+    length = segments.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    mine = segments[:, :, None] == segments[:, None, :]
+    sheet = (segments == 0)[:, None, :]
+    return (causal & (mine | sheet))[:, None]
+
+
+# ---------------------------------------------------------------- looking
+
+
+@torch.inference_mode()
+def accuracies(model: Any, held_out: Path, folder: Path, level: int, looks: int = _LOOKS) -> dict[str, float]:
+    """Share of answers that are right to the last token, by skill, on held-out films and sheets of one level."""
+    right: dict[str, list[bool]] = defaultdict(list)
+    for batch in islice(Shelf(held_out, folder, 7, level, BATCHES[level], only=True), looks):
+        _, correct = answer_loss(model, batch)
+        for skill, good in _by_question(batch, correct):
+            right[skill].append(good)
+    everything = [good for found in right.values() for good in found]
+    return {"all": float(np.mean(everything)), **{skill: float(np.mean(right[skill])) for skill in sorted(right)}}
+
+
+def _by_question(batch: Batch, correct: Tensor) -> Iterator[tuple[str, bool]]:
+    rows, _ = torch.nonzero(batch.answers[:, 1:], as_tuple=True)
+    segments = batch.segments[:, 1:][batch.answers[:, 1:]]
+    for row, skills in enumerate(batch.skills):
+        for number, skill in enumerate(skills, start=1):
+            yield skill, bool(correct[(rows == row) & (segments == number)].all())
+
+
+# ---------------------------------------------------------------- the connector's start
+
+
+@torch.no_grad()
+def start_connector(model: Any, stories: Path, folder: Path, banks: Path) -> None:
+    """Least squares from the features of a place to the words for what it holds: visual tokens begin as words."""
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    table = model.model.text_model.get_input_embeddings().weight
+    dice = torch.Generator().manual_seed(1)
+    own = torch.randn(31, table.shape[1], generator=dice) * table.std()
+    word = {text: table[tokenizer.encode(f" {text}")[0]] for text in (*COLOURS, *SHAPES, "sign", "nothing")}
+    places = [sum(table[token] for token in tokenizer.encode(f" {place}")) for place in PLACES]
+    features, targets = [], []
+    from training.shelf import features_of
+
+    for film in islice(films_of(banks / "glimpses"), 150):
+        seen = torch.from_numpy(features_of(model, film.pictures[::3])).float()
+        for at, row in zip(film.times[::3], seen, strict=True):
+            labels = labels_of(film.script, at, film.width, film.height)
+            for place in range(len(PLACES)):
+                kind = int(labels.kinds[place])
+                if kind in (UNSURE, FOREIGN):
+                    continue
+                target = 0.5 * places[place]
+                if kind == EMPTY:
+                    target = target + word["nothing"]
+                elif kind == SIGN:
+                    target = target + word["sign"]
+                    target = target + sum(own[10 * n + int(digit)] for n, digit in enumerate(labels.digits[place]))
+                else:
+                    target = target + word[SHAPES[kind - 1]] + word[COLOURS[int(labels.colours[place])]]
+                features.append(row[place])
+                targets.append(target)
+    x, y = torch.stack(features), torch.stack(targets)
+    weight = torch.linalg.solve(x.T @ x + _RIDGE * torch.eye(x.shape[1]), x.T @ y)
+    model.model.connector.modality_projection.proj.weight.copy_(weight.T)
