@@ -52,6 +52,8 @@ class Bench:
     needs_cuda: bool = False
 
 
+_SURE = ("colour", "shape", "place", "exist", "sign", "absent")
+
 _ALL = (
     Bench(
         "ring",
@@ -159,6 +161,39 @@ _ALL = (
             ),
         ),
         limit_s=(720, 3600),
+    ),
+    Bench(
+        "model",
+        "what the shipped model knows of its world, and how fast it is",
+        (
+            Part(
+                "evaluation.micro.model_skills",
+                (
+                    *(Owed(f"model.{skill}", "share", ">= 0.95") for skill in _SURE),
+                    *(Owed(f"model.{skill}", "share", ">= 0.90") for skill in ("count", "motion", "order", "when")),
+                    Owed("model.unseen_pairs", "share", ">= 0.85"),
+                    Owed("model.false_refusal", "share", "<= 0.05"),
+                    Owed("model.past_gap", "points", "<= 3"),
+                    Owed("model.forms_gap", "points", "<= 3"),
+                    Owed("model.robust", "points", "<= 5"),
+                    Owed("model.blind", "points", "<= 3"),
+                ),
+            ),
+            Part("evaluation.micro.model_honest", (Owed("model.honest", "share", ">= 0.90"),)),
+            Part(
+                "evaluation.micro.model_recall",
+                (Owed("encoder.recall1_100", "share", ">= 0.90"), Owed("encoder.recall5_1000", "share", ">= 0.90")),
+            ),
+            Part(
+                "evaluation.micro.model_speed",
+                (
+                    Owed("model.frame_ms", "ms", "<= 10"),
+                    Owed("model.ttft_ms", "ms", "<= 200"),
+                    Owed("model.tokens_s", "tokens/s", ">= 50"),
+                ),
+            ),
+        ),
+        limit_s=(1800, 14_400),
     ),
     Bench(
         "gpu",
