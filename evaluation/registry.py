@@ -184,6 +184,7 @@ _ALL = (
                 "evaluation.micro.model_recall",
                 (Owed("encoder.recall1_100", "share", ">= 0.90"), Owed("encoder.recall5_1000", "share", ">= 0.90")),
             ),
+            Part("evaluation.demo_seeds", (Owed("model.demo", "share", ">= 0.85"),)),
             Part(
                 "evaluation.micro.model_speed",
                 (

@@ -35,14 +35,15 @@ DESCRIBE: Final = ("Describe what you see.", "What do you see now?")
 
 @dataclass(frozen=True)
 class Level:
-    """How much a sheet shows at most, and how often questions take another form."""
+    """How much a sheet shows at most, how often questions take another form, whether they are about more than now."""
 
     window: int
     evidence: int
     forms: float
+    past: bool = True
 
 
-LEVELS: Final = (Level(1, 0, 0.0), Level(1, 1, 0.1), Level(3, 3, 0.15), Level(8, 8, 0.2))
+LEVELS: Final = (Level(1, 0, 0.0, past=False), Level(1, 1, 0.1), Level(3, 3, 0.15), Level(8, 8, 0.2))
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,20 @@ def choose(
     """Questions that the sheet settles, of each group a few, some of them in another form."""
     groups: dict[tuple[object, ...], list[WorldQuestion]] = {}
     for question in found:
+        if question.about != "now" and not level.past:
+            continue
         key = (question.kind, question.about, question.timed, question.answer in {"no", "there is none"})
         groups.setdefault(key, []).append(question)
-    items: list[Item] = []
-    for alike in groups.values():
+    items: dict[bool, list[Item]] = {True: [], False: []}
+    for (*_, denied), alike in groups.items():
         proved = [question for question in alike if witness.proves(question, sheet)]
         for n in dice.permutation(len(proved))[:PER_GROUP]:
-            items.append(_item(dice, level, proved[n], witness, sheet))
-    return [items[n] for n in dice.permutation(len(items))[:QUESTIONS]]
+            items[bool(denied)].append(_item(dice, level, proved[n], witness, sheet))
+    told, denials = items[False], items[True]
+    # There is much more that is not than that is.
+    fewer = [denials[n] for n in dice.permutation(len(denials))[: max(1, len(told) // 2)]]
+    chosen = [*told, *fewer]
+    return [chosen[n] for n in dice.permutation(len(chosen))[:QUESTIONS]]
 
 
 def _item(dice: np.random.Generator, level: Level, question: WorldQuestion, witness: Witness, sheet: Sheet) -> Item:

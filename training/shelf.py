@@ -34,6 +34,9 @@ _STRANGE: Final = 0.06
 """Share of lessons whose pictures are not of the world."""
 _TIMELESS: Final = 0.1
 _DESCRIBED: Final = 0.7
+_FEWEST: Final = 6
+_SORTED: Final = 4
+_EASIER: Final = 0.4
 
 
 @dataclass(frozen=True)
@@ -130,12 +133,23 @@ class Shelf(IterableDataset[Batch]):
         features = np.load(self._folder / "features.npy", mmap_mode="r")
         writer = Writer(self._model)
         while True:
-            # Lessons of one level are about as long: little of a batch is padding.
-            easier = self._level > 0 and not self._only and dice.random() < 0.4
+            easier = self._level > 0 and not self._only and dice.random() < _EASIER
             level = int(dice.integers(self._level)) if easier else self._level
-            yield collate([self._lesson(dice, level, writer) for _ in range(self._batch)], features)
+            lessons = sorted(
+                (self._lesson(dice, level, writer) for _ in range(_SORTED * self._batch)),
+                key=lambda lesson: len(lesson.ids),
+            )
+            # Lessons of about one length share a batch: little of it is padding.
+            for n in dice.permutation(_SORTED):
+                yield collate(lessons[n * self._batch : (n + 1) * self._batch], features)
 
     def _lesson(self, dice: np.random.Generator, level: int, writer: Writer) -> Lesson:
+        """A sheet costs as much for one question as for many: those with few are left out."""
+        while len((lesson := self._any_lesson(dice, level, writer)).skills) < _FEWEST:
+            pass
+        return lesson
+
+    def _any_lesson(self, dice: np.random.Generator, level: int, writer: Writer) -> Lesson:
         story = self._stories[int(dice.integers(len(self._stories)))]
         at_us, found, caption = story.asks[int(dice.integers(len(story.asks)))]
         sheet = draw_sheet(dice, LEVELS[level], story.states, story.times, at_us)
