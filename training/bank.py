@@ -23,6 +23,11 @@ _GLIMPSES: Final = {"scene_s": (1.5, 3.0), "pause_s": (0.3, 0.8), "quiet_s": 0.3
 """What makes a film change quickly: for training on single frames."""
 
 
+def scaled(amount: int, scale: float) -> int:
+    """So much of an amount of films, in whole shards."""
+    return max(SHARD, round(amount * scale / SHARD) * SHARD)
+
+
 def glimpses(seed: int) -> Preset:
     """A preset in which much happens in little time."""
     return replace(training_preset(seed), **_GLIMPSES)  # type: ignore[arg-type]

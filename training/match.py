@@ -23,8 +23,8 @@ from training.shelf import load_stories, prepare
 from training.words import END, SPECIAL, train_tokenizer
 from training.world import PLACES, Script
 
-BATCH: Final = 256
-STEPS: Final = 12_000
+BATCH: Final = 128
+STEPS: Final = 5000
 _RATE: Final = 1e-3
 _WARMUP: Final = 200
 _LENGTH: Final = 48
@@ -83,16 +83,20 @@ def make_blank_encoder(folder: Path, model: Path, seed: int = 0) -> Path:
     return folder
 
 
-def train(model: Path, folder: Path, banks: Path, run: Run) -> bool:
-    """One piece. True when the stage is over. The vision encoder stays as it is: only its pooling learns."""
-    shelf, held_out = (_Frames(prepare(model, banks, held_out=kind)) for kind in (False, True))
+def train(model: Path, folder: Path, banks: Path, run: Run, scale: float = 1.0) -> bool:
+    """One piece; scale: as in `see.train`. True when the stage is over.
+
+    The vision encoder stays as it is: only its pooling learns.
+    """
+    shelf, held_out = (_Frames(prepare(model, banks, scale, held_out=kind)) for kind in (False, True))
+    steps = round(STEPS * scale)
     encoder: Any = AutoModel.from_pretrained(folder, dtype=torch.float32)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     head = encoder.vision_model.head
     learning = nn.ModuleList([head, encoder.text_model])
-    scale = [encoder.logit_scale, encoder.logit_bias]
+    scoring = [encoder.logit_scale, encoder.logit_bias]
     optimizer = torch.optim.AdamW(
-        [*learning.parameters(), *scale], lr=_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+        [*learning.parameters(), *scoring], lr=_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True
     )
     step = 0
     if (state := run.load()) is not None:
@@ -100,17 +104,17 @@ def train(model: Path, folder: Path, banks: Path, run: Run) -> bool:
         optimizer.load_state_dict(state["optimizer"])
         step = int(state["step"])
         with torch.no_grad():
-            for parameter, value in zip(scale, state["scale"], strict=True):
+            for parameter, value in zip(scoring, state["scale"], strict=True):
                 parameter.copy_(value)
 
     def save() -> None:
-        kept = {"learning": learning.state_dict(), "scale": [one.detach() for one in scale]}
+        kept = {"learning": learning.state_dict(), "scale": [one.detach() for one in scoring]}
         run.save({**kept, "optimizer": optimizer.state_dict(), "step": step})
 
     looked, losses = time.monotonic(), []
-    while step < STEPS and not run.out_of_time:
+    while step < steps and not run.out_of_time:
         for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (step + 1) / _WARMUP) * max(0.02, 1 - step / STEPS)
+            group["lr"] = _RATE * min(1.0, (step + 1) / _WARMUP) * max(0.02, 1 - step / steps)
         dice = np.random.default_rng([step, 60])
         rows = shelf.draw(dice, BATCH)
         texts, truth = sayings(dice, [shelf.contents[row] for row in rows])
@@ -132,9 +136,9 @@ def train(model: Path, folder: Path, banks: Path, run: Run) -> bool:
             save()
     save()
     run.log(step=step, **recalls(encoder, tokenizer, held_out))
-    if step >= STEPS:
+    if step >= steps:
         encoder.save_pretrained(folder)
-    return step >= STEPS
+    return step >= steps
 
 
 def sigmoid_loss(scores: Tensor, truth: Tensor) -> Tensor:

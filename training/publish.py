@@ -14,14 +14,14 @@ MOST_BYTES: Final = 25_000_000
 
 def publish(model: Path, encoder: Path) -> None:
     """Raises ValueError where both together are larger than they may be."""
-    _copy(AutoModelForImageTextToText, model, MODEL)
-    _copy(AutoModel, encoder, ENCODER)
+    copy_checkpoint(AutoModelForImageTextToText, model, MODEL)
+    copy_checkpoint(AutoModel, encoder, ENCODER)
     size = sum(file.stat().st_size for folder in (MODEL, ENCODER) for file in folder.iterdir() if file.is_file())
     if size > MOST_BYTES:
         raise ValueError(f"the checkpoints take {size} bytes, {MOST_BYTES} are the most")
 
 
-def _copy(kind: Any, source: Path, target: Path) -> None:
+def copy_checkpoint(kind: Any, source: Path, target: Path) -> None:
     """Weights rounded, everything else as it is. What else lies there, such as the model card, stays."""
     target.mkdir(parents=True, exist_ok=True)
     kind.from_pretrained(source, dtype=torch.float16).save_pretrained(target)

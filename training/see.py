@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModelForImageTextToText
 
-from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, glimpses, strangers
+from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, glimpses, scaled, strangers
 from training.blank import SHUFFLE, VISION
 from training.labels import DIGITS, EMPTY, FOREIGN, KINDS, SIGN, UNSURE, Labels, blank_labels, labels_of
 from training.run import Run
@@ -68,9 +68,13 @@ def normalised(pictures: Tensor) -> Tensor:
     return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def train(model_folder: Path, banks: Path, run: Run) -> bool:
-    """One piece. True when the stage is over; the model's folder then holds what was learnt."""
-    training, held_out = _sights(banks, model_folder, held_out=False), _sights(banks, model_folder, held_out=True)
+def train(model_folder: Path, banks: Path, run: Run, scale: float = 1.0) -> bool:
+    """One piece. True when the stage is over; the model's folder then holds what was learnt.
+
+    scale: share of the films and of the steps that a whole training takes.
+    """
+    training, held_out = (_sights(banks, model_folder, scale, held_out=kind) for kind in (False, True))
+    steps = round(STEPS * scale)
     model: Any = AutoModelForImageTextToText.from_pretrained(model_folder, dtype=torch.float32)
     reader = Reader()
     parameters = [*model.model.vision_model.parameters(), *reader.parameters()]
@@ -87,9 +91,9 @@ def train(model_folder: Path, banks: Path, run: Run) -> bool:
         run.save({**learnt, "optimizer": optimizer.state_dict(), "step": step})
 
     looked, losses = time.monotonic(), []
-    while step < STEPS and not run.out_of_time:
+    while step < steps and not run.out_of_time:
         for group in optimizer.param_groups:
-            group["lr"] = _rate(step)
+            group["lr"] = _rate(step, steps)
         dice = torch.Generator().manual_seed(step)
         batch = torch.randint(len(training.pictures), (BATCH,), generator=dice)
         pixels = _disturbed(normalised(training.pictures[batch]), dice)
@@ -109,26 +113,26 @@ def train(model_folder: Path, banks: Path, run: Run) -> bool:
             save()
     save()
     run.log(step=step, **accuracies(model, reader, held_out))
-    if step >= STEPS:
+    if step >= steps:
         model.save_pretrained(model_folder)
-    return step >= STEPS
+    return step >= steps
 
 
-def _rate(step: int) -> float:
+def _rate(step: int, steps: int) -> float:
     """Up quickly, then down along a cosine."""
-    share = min(1.0, max(0.0, (step - _WARMUP) / (STEPS - _WARMUP)))
+    share = min(1.0, max(0.0, (step - _WARMUP) / max(1, steps - _WARMUP)))
     return _RATE * min(1.0, (step + 1) / _WARMUP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def _sights(banks: Path, model: Path, *, held_out: bool) -> Sights:
+def _sights(banks: Path, model: Path, scale: float, *, held_out: bool) -> Sights:
     folder = banks / ("glimpses-held-out" if held_out else "glimpses")
     first = HELD_OUT_SEEDS if held_out else TRAINING_SEEDS
-    fill(folder, first, HELD_OUT_FILMS if held_out else FILMS, glimpses, model)
+    fill(folder, first, scaled(HELD_OUT_FILMS if held_out else FILMS, scale), glimpses, model)
     pictures, labels = [], []
     for film in films_of(folder):
         pictures.append(film.pictures)
         labels += [labels_of(film.script, at_us, film.width, film.height) for at_us in film.times]
-    others = strangers(banks, first, HELD_OUT_STRANGERS if held_out else STRANGERS, model)
+    others = strangers(banks, first, scaled(HELD_OUT_STRANGERS if held_out else STRANGERS, scale), model)
     pictures.append(others)
     labels += [blank_labels(FOREIGN)] * len(others)
     return Sights(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 from transformers import AutoModelForImageTextToText
 
-from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, strangers
+from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, scaled, strangers
 from training.films import Film, training_preset
 from training.lessons import LEVELS, Item, Lesson, Writer, cannot_tell, choose, draw_sheet
 from training.see import normalised, place_features
@@ -62,17 +62,17 @@ class Batch:
     skills: list[list[str]]
 
 
-def prepare(model: Path, banks: Path, *, held_out: bool) -> Path:
+def prepare(model: Path, banks: Path, scale: float = 1.0, *, held_out: bool) -> Path:
     """Draw the films and compute their features, where they are not there yet; the folder."""
     name = "stories-held-out" if held_out else "stories"
     first = (HELD_OUT_SEEDS if held_out else TRAINING_SEEDS) + _FIRST
-    fill(banks / name, first, HELD_OUT_FILMS if held_out else FILMS, training_preset, model)
+    fill(banks / name, first, scaled(HELD_OUT_FILMS if held_out else FILMS, scale), training_preset, model)
     folder = banks / f"{name}-features"
     if (folder / "stories.pkl").is_file():
         return folder
     folder.mkdir(exist_ok=True)
     seer: Any = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32)
-    others = strangers(banks, first, HELD_OUT_STRANGERS if held_out else STRANGERS, model)
+    others = strangers(banks, first, scaled(HELD_OUT_STRANGERS if held_out else STRANGERS, scale), model)
     stories: list[Story] = []
     parts = [features_of(seer, others)]
     rows = len(others)

@@ -36,9 +36,12 @@ _LAST_RATE: Final = 0.03
 _RIDGE: Final = 10.0
 
 
-def train(model_folder: Path, banks: Path, run: Run, minutes: float, *, last: bool) -> bool:
-    """One piece of so many minutes. last: the rate falls to almost nothing; then the model's folder is written."""
-    training, held_out = (prepare(model_folder, banks, held_out=kind) for kind in (False, True))
+def train(model_folder: Path, banks: Path, run: Run, minutes: float, scale: float = 1.0, *, last: bool) -> bool:
+    """One piece of so many minutes; scale: as in `see.train`. The model's folder then holds what was learnt.
+
+    last: the rate falls to almost nothing. True then.
+    """
+    training, held_out = (prepare(model_folder, banks, scale, held_out=kind) for kind in (False, True))
     model: Any = AutoModelForImageTextToText.from_pretrained(model_folder, dtype=torch.float32)
     learning = nn.ModuleList([model.model.connector, model.model.text_model])
     optimizer = torch.optim.AdamW(learning.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=0.02, fused=True)

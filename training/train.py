@@ -24,6 +24,9 @@ def main() -> int:
     parser.add_argument("--run", type=Path, default=_RUNS, help="folder of the run (%(default)s)")
     parser.add_argument("--minutes", type=float, default=40, help="length of this piece (%(default)s)")
     parser.add_argument("--last", action="store_true", help="tell: the last piece, in which the rate falls")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="share of the films and steps, for a trial (%(default)s)"
+    )
     asked = parser.parse_args()
     model, encoder, films = asked.run / "model", asked.run / "encoder", asked.run / "films"
     if asked.stage == "publish":
@@ -33,13 +36,13 @@ def main() -> int:
         make_blank_model(model)
     run = Run(asked.run / asked.stage, asked.minutes)
     if asked.stage == "see":
-        over = see.train(model, films, run)
+        over = see.train(model, films, run, asked.scale)
     elif asked.stage == "match":
         if not (encoder / "config.json").is_file():
             match.make_blank_encoder(encoder, model)
-        over = match.train(model, encoder, films, run)
+        over = match.train(model, encoder, films, run, asked.scale)
     else:
-        over = tell.train(model, films, run, asked.minutes, last=asked.last)
+        over = tell.train(model, films, run, asked.minutes, asked.scale, last=asked.last)
     return 0 if over else _UNFINISHED
 
 
