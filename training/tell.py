@@ -6,6 +6,7 @@ It goes on to fuller sheets when held-out questions about the simpler ones are a
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
@@ -21,18 +23,20 @@ from training.bank import films_of
 from training.labels import EMPTY, FOREIGN, SIGN, UNSURE, labels_of
 from training.lessons import LEVELS
 from training.run import Run
-from training.shelf import Batch, Shelf, prepare
+from training.shelf import Batch, Shelf, features_of, prepare
 from training.world import COLOURS, PLACES, SHAPES
 
 BATCHES: Final = (16, 16, 12, 8)
 """Lessons in a step, by level."""
-_RATE: Final = 2e-3
+_RATE: Final = 1.5e-3
 _WARMUP: Final = 200
 _ENOUGH: Final = 0.93
 """Share of held-out questions that must be right before sheets become fuller."""
 _LOOK_EVERY_S: Final = 120.0
 _LOOKS: Final = 6
 _LAST_RATE: Final = 0.03
+_AVERAGED: Final = 0.99
+"""How much of the mean of the weights stays from step to step."""
 _RIDGE: Final = 10.0
 
 
@@ -44,14 +48,21 @@ def train(model_folder: Path, banks: Path, run: Run, minutes: float, scale: floa
     training, held_out = (prepare(model_folder, banks, scale, held_out=kind) for kind in (False, True))
     model: Any = AutoModelForImageTextToText.from_pretrained(model_folder, dtype=torch.float32)
     learning = nn.ModuleList([model.model.connector, model.model.text_model])
+    average = AveragedModel(learning, multi_avg_fn=get_ema_multi_avg_fn(_AVERAGED))  # type: ignore[no-untyped-call]
     optimizer = torch.optim.AdamW(learning.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
     step, level = 0, 0
     if (state := run.load()) is not None:
         learning.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         step, level = int(state["step"]), int(state["level"])
     else:
-        start_connector(model, training, model_folder, banks)
+        start_connector(model, model_folder, banks)
+
+    def save() -> None:
+        kept = {"model": learning.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+        run.save({**kept, "step": step, "level": level})
+
     began, looked, losses, asked = time.monotonic(), time.monotonic(), [], 0
     batches = _batches(training, model_folder, step, level)
     while not run.out_of_time:
@@ -64,28 +75,37 @@ def train(model_folder: Path, banks: Path, run: Run, minutes: float, scale: floa
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learning.parameters(), 1.0)
         optimizer.step()
+        average.update_parameters(learning)
         losses.append(loss.item())
         asked += sum(map(len, batch.skills))
         step += 1
         if time.monotonic() - looked > _LOOK_EVERY_S:
-            skills = accuracies(model, held_out, model_folder, level)
+            with _averaged(learning, average):
+                skills = accuracies(model, held_out, model_folder, level)
             run.log(step=step, level=level, asked=asked, loss=float(np.mean(losses)), **skills)
             looked, losses = time.monotonic(), []
             if skills["all"] >= _ENOUGH and level + 1 < len(LEVELS):
                 level += 1
                 batches = _batches(training, model_folder, step, level)
         if run.due:
-            _save(run, learning, optimizer, step, level)
-    _save(run, learning, optimizer, step, level)
-    for done in range(level + 1):
-        run.log(step=step, level=done, **accuracies(model, held_out, model_folder, done, looks=3 * _LOOKS))
-    model.save_pretrained(model_folder)
+            save()
+    save()
+    with _averaged(learning, average):
+        for done in range(level + 1):
+            run.log(step=step, level=done, **accuracies(model, held_out, model_folder, done, looks=3 * _LOOKS))
+        model.save_pretrained(model_folder)
     return last
 
 
-def _save(run: Run, learning: nn.Module, optimizer: torch.optim.Optimizer, step: int, level: int) -> None:
-    state = {"model": learning.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "level": level}
-    run.save(state)
+@contextmanager
+def _averaged(learning: nn.Module, average: AveragedModel) -> Iterator[None]:
+    """The mean of the last weights in place of the newest: what is looked at, and what is kept in the end."""
+    newest = {name: value.clone() for name, value in learning.state_dict().items()}
+    learning.load_state_dict(average.module.state_dict())
+    try:
+        yield
+    finally:
+        learning.load_state_dict(newest)
 
 
 def _batches(folder: Path, model: Path, seed: int, level: int) -> Iterator[Batch]:
@@ -156,7 +176,7 @@ def _by_question(batch: Batch, correct: Tensor) -> Iterator[tuple[str, bool]]:
 
 
 @torch.no_grad()
-def start_connector(model: Any, stories: Path, folder: Path, banks: Path) -> None:
+def start_connector(model: Any, folder: Path, banks: Path) -> None:
     """Least squares from the features of a place to the words for what it holds: visual tokens begin as words."""
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     table = model.model.text_model.get_input_embeddings().weight
@@ -165,8 +185,6 @@ def start_connector(model: Any, stories: Path, folder: Path, banks: Path) -> Non
     word = {text: table[tokenizer.encode(f" {text}")[0]] for text in (*COLOURS, *SHAPES, "sign", "nothing")}
     places = [sum(table[token] for token in tokenizer.encode(f" {place}")) for place in PLACES]
     features, targets = [], []
-    from training.shelf import features_of
-
     for film in islice(films_of(banks / "glimpses"), 150):
         seen = torch.from_numpy(features_of(model, film.pictures[::3])).float()
         for at, row in zip(film.times[::3], seen, strict=True):
