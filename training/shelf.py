@@ -26,7 +26,7 @@ STRANGERS: Final = 4000
 HELD_OUT_STRANGERS: Final = 300
 _FIRST: Final = 1_000_000
 """Films of the language model have seeds of their own, behind those of the encoder."""
-_ASKS: Final = 6
+_ASKS: Final = 30
 _MOST: Final = 8
 _LATEST_US: Final = 450_000
 _CHUNK: Final = 256
@@ -35,6 +35,7 @@ _STRANGE: Final = 0.06
 _TIMELESS: Final = 0.1
 _DESCRIBED: Final = 0.7
 _FEWEST: Final = 6
+_SIGNED: Final = 0.3
 _SORTED: Final = 4
 _EASIER: Final = 0.4
 
@@ -149,9 +150,15 @@ class Shelf(IterableDataset[Batch]):
             pass
         return lesson
 
+    def _ask(self, dice: np.random.Generator, story: Story) -> tuple[int, list[WorldQuestion], str | None]:
+        """A moment of the film; signs are rarer than things, and asked about more often."""
+        signed = [ask for ask in story.asks if any(one.kind == "sign" and one.about == "now" for one in ask[1])]
+        among = signed if signed and dice.random() < _SIGNED else story.asks
+        return among[int(dice.integers(len(among)))]
+
     def _any_lesson(self, dice: np.random.Generator, level: int, writer: Writer) -> Lesson:
         story = self._stories[int(dice.integers(len(self._stories)))]
-        at_us, found, caption = story.asks[int(dice.integers(len(story.asks)))]
+        at_us, found, caption = self._ask(dice, story)
         sheet = draw_sheet(dice, LEVELS[level], story.states, story.times, at_us)
         if dice.random() < _STRANGE:
             strange = int(dice.integers(self._strangers))
