@@ -1,5 +1,8 @@
 """Second stage: texts and pictures find each other; the picture half begins as the trained vision encoder.
 
+Its first layers stay as they are, so that their output is computed once; the last one, a new one and the pooling learn:
+which colour, shape and place belong together has to be known before all places are pooled into one vector.
+
 Each text says something of a picture that is true or not: every pair of a batch is one example (the sigmoid loss of
 SigLIP, Zhai et al. 2023, with the truth read off the script instead of "belongs to").
 """
@@ -17,17 +20,22 @@ from torch.nn import functional
 from transformers import AutoModel, AutoModelForImageTextToText, AutoTokenizer, SiglipConfig, SiglipModel
 
 from reasoning.standin_text import save_tokenizer, write_json
-from training.blank import SHUFFLE, SIDE, VISION
+from training.bank import films_of
+from training.blank import SIDE, VISION
+from training.films import Pictures
 from training.run import Run
+from training.see import normalised
 from training.shelf import load_stories, prepare
 from training.words import END, SPECIAL, train_tokenizer
 from training.world import PLACES, Script
 
 BATCH: Final = 128
-STEPS: Final = 5000
+STEPS: Final = 2500
 _RATE: Final = 1e-3
 _WARMUP: Final = 200
 _LENGTH: Final = 48
+_LAYERS: Final = 5
+_FROZEN: Final = 3
 _LOOK_EVERY_S: Final = 60.0
 _TEXT: Final = {"hidden_size": 160, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 480}
 _STARTS: Final = {"scale": 2.3, "bias": -4.0}
@@ -57,11 +65,13 @@ def make_blank_encoder(folder: Path, model: Path, seed: int = 0) -> Path:
         "eos_token_id": 0,
     }
     torch.manual_seed(seed)
-    encoder = SiglipModel(SiglipConfig(text_config=text, vision_config=dict(VISION)))
+    vision = {**VISION, "num_hidden_layers": _LAYERS}
+    encoder = SiglipModel(SiglipConfig(text_config=text, vision_config=vision))
     seer: Any = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32)
     learnt = seer.model.vision_model.state_dict()
     left = encoder.vision_model.load_state_dict(learnt, strict=False)
-    if left.unexpected_keys or any(not key.startswith("head.") for key in left.missing_keys):
+    new = ("head.", f"encoder.layers.{_LAYERS - 1}.")
+    if left.unexpected_keys or any(not key.startswith(new) for key in left.missing_keys):
         raise ValueError(f"the vision encoder does not fit: {left}")
     with torch.no_grad():
         encoder.logit_scale.fill_(_STARTS["scale"])
@@ -84,16 +94,14 @@ def make_blank_encoder(folder: Path, model: Path, seed: int = 0) -> Path:
 
 
 def train(model: Path, folder: Path, banks: Path, run: Run, scale: float = 1.0) -> bool:
-    """One piece; scale: as in `see.train`. True when the stage is over.
-
-    The vision encoder stays as it is: only its pooling learns.
-    """
-    shelf, held_out = (_Frames(prepare(model, banks, scale, held_out=kind)) for kind in (False, True))
+    """One piece; scale: as in `see.train`. True when the stage is over."""
+    shelf, held_out = (_Frames(model, banks, scale, held_out=kind) for kind in (False, True))
     steps = round(STEPS * scale)
     encoder: Any = AutoModel.from_pretrained(folder, dtype=torch.float32)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-    head = encoder.vision_model.head
-    learning = nn.ModuleList([head, encoder.text_model])
+    seer = encoder.vision_model
+    last = [*seer.encoder.layers[_FROZEN:], seer.post_layernorm, seer.head]
+    learning = nn.ModuleList([*last, encoder.text_model])
     scoring = [encoder.logit_scale, encoder.logit_bias]
     optimizer = torch.optim.AdamW(
         [*learning.parameters(), *scoring], lr=_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True
@@ -119,7 +127,7 @@ def train(model: Path, folder: Path, banks: Path, run: Run, scale: float = 1.0) 
         rows = shelf.draw(dice, BATCH)
         texts, truth = sayings(dice, [shelf.contents[row] for row in rows])
         with torch.autocast("cpu", torch.bfloat16):
-            pictures = functional.normalize(head(shelf.features(rows)).float(), dim=-1)
+            pictures = functional.normalize(_look(encoder, shelf.features(rows)).float(), dim=-1)
             words = functional.normalize(_read(encoder, tokenizer, texts).float(), dim=-1)
         scores = pictures @ words.T * encoder.logit_scale.exp() + encoder.logit_bias
         loss = sigmoid_loss(scores, truth)
@@ -149,6 +157,15 @@ def sigmoid_loss(scores: Tensor, truth: Tensor) -> Tensor:
     hard = functional.softmax(scores.detach() - 1e4 * truth, dim=0)
     # Those that look most alike count most.
     return (true + 0.5 * false + 0.5 * (each * (1 - truth) * hard).sum(0)).mean()
+
+
+def _look(encoder: Any, hidden: Tensor) -> Tensor:
+    """The vectors of pictures, from what the frozen layers made of them: [n, 81, hidden]."""
+    seer = encoder.vision_model
+    for layer in seer.encoder.layers[_FROZEN:]:
+        hidden = layer(hidden, attention_mask=None)
+    pooled: Tensor = seer.head(seer.post_layernorm(hidden))
+    return pooled
 
 
 def _read(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> Tensor:
@@ -207,7 +224,7 @@ class Saying:
 
 def _saying(dice: np.random.Generator, content: Content) -> tuple[str, Callable[[Content], bool]]:
     options = [_whole(content)]
-    options += [of(*thing) for thing in content.things for of in (_look, _look_there, _shape, _colour)]
+    options += [of(*thing) for thing in content.things for of in (_thing, _thing_there, _shape, _colour)]
     if content.sign is not None:
         options += [_sign(content.sign[0])] * 2
     # The whole picture is said as often as all of its parts.
@@ -220,14 +237,14 @@ def _whole(content: Content) -> Saying:
     return Saying(("{}",), caption(content), lambda one: (one.things, one.sign) == (content.things, content.sign))
 
 
-def _look(colour: str, shape: str, _: str) -> Saying:
+def _thing(colour: str, shape: str, _: str) -> Saying:
     def holds(one: Content) -> bool:
         return any(thing[:2] == (colour, shape) for thing in one.things)
 
     return Saying(_OF_LOOKS, f"{colour} {shape}", holds)
 
 
-def _look_there(colour: str, shape: str, place: str) -> Saying:
+def _thing_there(colour: str, shape: str, place: str) -> Saying:
     return Saying(("a {}",), f"{colour} {shape} {_at(place)}", lambda one: (colour, shape, place) in one.things)
 
 
@@ -260,21 +277,26 @@ _OF_LOOKS: Final = (
 
 
 class _Frames:
-    """Frames with the features of the vision encoder and what is in them."""
+    """Frames as the frozen layers of the vision encoder see them, and what is in them."""
 
-    def __init__(self, folder: Path) -> None:
-        self._features = np.load(folder / "features.npy", mmap_mode="r")
+    def __init__(self, model: Path, banks: Path, scale: float, *, held_out: bool) -> None:
+        folder = prepare(model, banks, scale, held_out=held_out)
         stories = load_stories(folder)
-        self.rows = [story.first + n for story in stories for n in range(len(story.times))]
+        file = folder / "frozen.npy"
+        if not file.is_file():
+            films = films_of(folder.with_name(folder.name.removesuffix("-features")))
+            _freeze(model, [film.pictures for film in films], file)
+        self._features = np.load(file, mmap_mode="r")
         found = [content_of(story.script, at_us) for story in stories for at_us in story.times]
-        self.contents = dict(zip(self.rows, found, strict=True))
+        self.contents = dict(enumerate(found))
+        self.rows = list(self.contents)
 
     def draw(self, dice: np.random.Generator, count: int) -> list[int]:
         return [self.rows[int(n)] for n in dice.integers(len(self.rows), size=count)]
 
     def features(self, rows: Sequence[int]) -> Tensor:
-        """Patches as the vision encoder gives them: [n, 81, hidden]."""
-        return unshuffled(torch.from_numpy(np.stack([self._features[row] for row in rows])).float())
+        """[n, 81, hidden]."""
+        return torch.from_numpy(np.stack([self._features[row] for row in rows])).float()
 
     def distinct(self, count: int) -> Iterator[int]:
         """So many frames that no other frame of them is like."""
@@ -287,11 +309,20 @@ class _Frames:
                     return
 
 
-def unshuffled(features: Tensor) -> Tensor:
-    """The patches of a picture in their rows again: [n, 81, hidden] from [n, 9, 9 * hidden]."""
-    side, hidden = SIDE // int(VISION["patch_size"]) // SHUFFLE, int(VISION["hidden_size"])
-    cut = features.reshape(len(features), side, side, SHUFFLE, SHUFFLE, hidden)
-    return cut.permute(0, 1, 3, 2, 4, 5).reshape(len(features), (side * SHUFFLE) ** 2, hidden)
+@torch.inference_mode()
+def _freeze(model: Path, pictures: Sequence[Pictures], file: Path) -> None:
+    """What the first layers make of all pictures, on disk."""
+    seer: Any = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32)
+    found = []
+    for some in pictures:
+        with torch.autocast("cpu", torch.bfloat16):
+            seen = seer.model.vision_model(
+                pixel_values=normalised(torch.from_numpy(some)), output_hidden_states=True
+            ).hidden_states[_FROZEN]
+        found.append(seen.half().numpy())
+    fresh = file.with_suffix(".new.npy")
+    np.save(fresh, np.concatenate(found))
+    fresh.rename(file)
 
 
 @torch.inference_mode()
@@ -299,7 +330,7 @@ def recalls(encoder: Any, tokenizer: Any, frames: _Frames) -> dict[str, float]:
     """How often a caption's picture is the first of 100, and among the first five of 1000."""
     rows = list(frames.distinct(1000))
     with torch.autocast("cpu", torch.bfloat16):
-        pictures = encoder.vision_model.head(frames.features(rows)).float()
+        pictures = _look(encoder, frames.features(rows)).float()
         texts = _read(encoder, tokenizer, [caption(frames.contents[row]) for row in rows]).float()
     scores = functional.normalize(texts, dim=-1) @ functional.normalize(pictures, dim=-1).T
     blocks = [scores[n : n + 100, n : n + 100] for n in range(0, len(rows) - 99, 100)]

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModel
 
 from perception.config import ModelConfig
 from perception.dual_encoder import load_image_encoder, load_text_encoder
-from training.blank import SHUFFLE, SIDE, TOKENS, VISION
-from training.match import Content, caption, content_of, make_blank_encoder, sayings, sigmoid_loss, unshuffled
+from training.blank import SIDE
+from training.match import Content, _freeze, _look, caption, content_of, make_blank_encoder, sayings, sigmoid_loss
+from training.see import normalised
 from training.world import World, captions
 
 ONE = Content((("red", "square", "top left"), ("blue", "ring", "centre")), None)
@@ -54,13 +55,15 @@ def test_truth_is_what_the_words_say() -> None:
     assert {"a red square at the bottom, a sign that says 472 at the top", "a blue ring", "472"} <= seen
 
 
-def test_patches_are_in_their_rows_again(blank: Path) -> None:
-    side = SIDE // int(VISION["patch_size"])
-    patches = torch.randn(2, side * side, int(VISION["hidden_size"]))
-    connector = AutoModelForImageTextToText.from_pretrained(blank).model.connector
-    shuffled = connector.pixel_shuffle(patches, SHUFFLE)
-    assert shuffled.shape[1] == TOKENS
-    assert torch.equal(unshuffled(shuffled), patches)
+def test_frozen_layers_are_those_of_the_whole_tower(blank: Path, tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (2, SIDE, SIDE, 3), np.uint8)
+    _freeze(blank, [pictures[:1], pictures[1:]], tmp_path / "frozen.npy")
+    encoder = AutoModel.from_pretrained(make_blank_encoder(tmp_path / "encoder", blank), dtype=torch.float32)
+    with torch.inference_mode():
+        apart = _look(encoder, torch.from_numpy(np.load(tmp_path / "frozen.npy")).float())
+        whole = encoder.vision_model(pixel_values=normalised(torch.from_numpy(pictures))).pooler_output
+    likeness = torch.nn.functional.cosine_similarity(apart, whole)
+    assert (likeness > 0.995).all()
 
 
 def test_the_loss_falls_with_the_truth() -> None:
