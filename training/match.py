@@ -30,7 +30,7 @@ from training.words import END, SPECIAL, train_tokenizer
 from training.world import PLACES, Script
 
 BATCH: Final = 128
-STEPS: Final = 2500
+STEPS: Final = 1600
 _RATE: Final = 1e-3
 _WARMUP: Final = 200
 _LENGTH: Final = 48

@@ -30,9 +30,9 @@ BATCHES: Final = (16, 16, 12, 8)
 """Lessons in a step, by level."""
 _RATE: Final = 1.5e-3
 _WARMUP: Final = 200
-_ENOUGH: Final = 0.93
+_ENOUGH: Final = 0.9
 """Share of held-out questions that must be right before sheets become fuller."""
-_LOOK_EVERY_S: Final = 120.0
+_LOOK_EVERY_S: Final = 90.0
 _LOOKS: Final = 6
 _LAST_RATE: Final = 0.03
 _AVERAGED: Final = 0.99
