@@ -43,7 +43,7 @@ class Level:
     past: bool = True
 
 
-LEVELS: Final = (Level(1, 0, 0.0, past=False), Level(1, 1, 0.1), Level(3, 3, 0.15), Level(8, 8, 0.2))
+LEVELS: Final = (Level(1, 0, 0.0, past=False), Level(1, 1, 0.2), Level(3, 3, 0.25), Level(8, 8, 0.25))
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from training.words import END, SPECIAL, train_tokenizer
 from training.world import PLACES, Script
 
 BATCH: Final = 128
-STEPS: Final = 1600
+STEPS: Final = 4000
 _RATE: Final = 1e-3
 _WARMUP: Final = 200
 _LENGTH: Final = 48
@@ -40,7 +40,8 @@ _LOOK_EVERY_S: Final = 60.0
 _TEXT: Final = {"hidden_size": 160, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 480}
 _STARTS: Final = {"scale": 2.3, "bias": -4.0}
 _HALF: Final = [0.5, 0.5, 0.5]
-_WHOLE: Final = 0.4
+_WHOLE: Final = 0.6
+_OF_A_FILM: Final = 8
 
 
 @dataclass(frozen=True)
@@ -290,9 +291,13 @@ class _Frames:
         found = [content_of(story.script, at_us) for story in stories for at_us in story.times]
         self.contents = dict(enumerate(found))
         self.rows = list(self.contents)
+        self._films = np.cumsum([0, *(len(story.times) for story in stories)])
 
     def draw(self, dice: np.random.Generator, count: int) -> list[int]:
-        return [self.rows[int(n)] for n in dice.integers(len(self.rows), size=count)]
+        """Some frames of each of some films: those that are most alike have to be told apart."""
+        films = dice.permutation(len(self._films) - 1)[: count // _OF_A_FILM]
+        spans = [np.arange(self._films[film], self._films[film + 1]) for film in films]
+        return [int(row) for span in spans for row in dice.permutation(span)[:_OF_A_FILM]]
 
     def features(self, rows: Sequence[int]) -> Tensor:
         """[n, 81, hidden]."""
