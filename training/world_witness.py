@@ -59,7 +59,12 @@ class Witness:
             return first is not None and second is not None and first < second
         if question.kind == "when":
             return self._first(_name_of_when(question), sheet) is not None
-        true = [question.truth_start_us <= self._times[one.index] < question.truth_end_us for one in sheet.frames]
+        name = _name_of(question)
+        true = [
+            question.truth_start_us <= self._times[one.index] < question.truth_end_us
+            and (name is None or name in self._whole[one.index])
+            for one in sheet.frames
+        ]
         if question.timed and true:
             middle_us = (question.truth_start_us + question.truth_end_us) // 2
             nearest = min(range(len(true)), key=lambda n: abs(sheet.frames[n].media_us - middle_us))
@@ -89,6 +94,15 @@ def _names_first(question: WorldQuestion) -> tuple[str, str]:
     """The thing that came first and the other one."""
     [other] = [choice for choice in question.choices if choice != question.answer]
     return question.answer, other
+
+
+def _name_of(question: WorldQuestion) -> str | None:
+    """The thing that must be wholly seen to know its look; None where the question is of something else."""
+    if question.kind == "colour":
+        return f"{question.answer} {question.text.removeprefix('What colour was the ').removesuffix('?')}"
+    if question.kind == "exist":
+        return question.text.removeprefix("Was there ever a ").removesuffix("?")
+    return None
 
 
 def _name_of_when(question: WorldQuestion) -> str:

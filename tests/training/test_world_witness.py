@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from training.world import PRESETS, SECOND, Sheet, Shown, Witness, World, questions
+from training.world import PRESETS, SECOND, Entered, Sheet, Shown, Witness, World, WorldQuestion, questions
 
 SCRIPT = World(11, replace(PRESETS["plain"], sounds=False)).script()
 TIMES = [n * SECOND // 2 for n in range(60)]
@@ -29,6 +29,8 @@ def test_a_moment_of_the_past_is_told_by_a_frame_of_it() -> None:
         if question.about != "past" or question.kind in {"order", "when"}:
             continue
         inside = [n for n, at in enumerate(TIMES) if question.truth_start_us <= at < question.truth_end_us]
+        # At the edge of the picture a thing comes and goes: in the middle of its time it is wholly there.
+        inside = inside[len(inside) // 2 :]
         before = [n for n, at in enumerate(TIMES) if at < question.truth_start_us]
         sheet = Sheet((Shown(inside[0], TIMES[inside[0]]),), (), END_US)
         assert WITNESS.proves(question, sheet)
@@ -53,3 +55,13 @@ def test_one_frame_tells_no_motion_unless_it_has_stood() -> None:
         two = Sheet((), (Shown(newest - 1, TIMES[newest - 1]), Shown(newest, TIMES[newest])), at_us)
         assert not any(WITNESS.proves(question, one) for question in moving)
         assert all(WITNESS.proves(question, two) for question in moving)
+
+
+def test_the_edge_of_a_thing_does_not_tell_its_look() -> None:
+    entered = next(event for event in SCRIPT.events if isinstance(event, Entered))
+    visit = next(visit for visit in SCRIPT.visits if visit.thing == entered.thing)
+    half_us = (entered.start_us + visit.whole_us) // 2
+    witness = Witness(SCRIPT, [half_us, visit.whole_us + 1])
+    asked = WorldQuestion("exist", f"Was there ever a {visit.thing.name}?", "yes", "past", visit.start_us, visit.end_us)
+    assert not witness.proves(asked, Sheet((Shown(0, half_us),), (), END_US))
+    assert witness.proves(asked, Sheet((Shown(1, visit.whole_us + 1),), (), END_US))
