@@ -193,7 +193,7 @@ def start_connector(model: Any, folder: Path, banks: Path) -> None:
                 kind = int(labels.kinds[place])
                 if kind in (UNSURE, FOREIGN):
                     continue
-                target = 0.5 * places[place]
+                target = places[place]
                 if kind == EMPTY:
                     target = target + word["nothing"]
                 elif kind == SIGN:
