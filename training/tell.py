@@ -29,6 +29,9 @@ from training.world import COLOURS, PLACES, SHAPES
 BATCHES: Final = (16, 16, 12, 8)
 """Lessons in a step, by level."""
 _RATE: Final = 1.5e-3
+_CONNECTOR: Final = 0.3
+"""Share of the rate for the connector: each of its outputs sums so many inputs that at the full rate visual tokens grow
+a hundred times larger than words, and no layer can add to them what it knows of their frame."""
 _WARMUP: Final = 200
 _ENOUGH: Final = 0.9
 """Share of held-out questions that must be right before sheets become fuller."""
@@ -49,7 +52,14 @@ def train(model_folder: Path, banks: Path, run: Run, minutes: float, scale: floa
     model: Any = AutoModelForImageTextToText.from_pretrained(model_folder, dtype=torch.float32)
     learning = nn.ModuleList([model.model.connector, model.model.text_model])
     average = AveragedModel(learning, multi_avg_fn=get_ema_multi_avg_fn(_AVERAGED))  # type: ignore[no-untyped-call]
-    optimizer = torch.optim.AdamW(learning.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": model.model.connector.parameters(), "weight_decay": 0.0},
+            {"params": model.model.text_model.parameters(), "weight_decay": 0.02},
+        ],
+        betas=(0.9, 0.98),
+        fused=True,
+    )
     step, level = 0, 0
     if (state := run.load()) is not None:
         learning.load_state_dict(state["model"])
@@ -67,8 +77,9 @@ def train(model_folder: Path, banks: Path, run: Run, minutes: float, scale: floa
     batches = _batches(training, model_folder, step, level)
     while not run.out_of_time:
         passed = (time.monotonic() - began) / (60 * minutes)
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (step + 1) / _WARMUP) * (max(_LAST_RATE, 1 - passed) if last else 1.0)
+        rate = _RATE * min(1.0, (step + 1) / _WARMUP) * (max(_LAST_RATE, 1 - passed) if last else 1.0)
+        for group, pace in zip(optimizer.param_groups, (_CONNECTOR, 1.0), strict=True):
+            group["lr"] = rate * pace
         batch = next(batches)
         loss, _ = answer_loss(model, batch)
         optimizer.zero_grad()
