@@ -5,7 +5,7 @@ It goes on to fuller sheets when held-out questions about the simpler ones are a
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -43,84 +43,115 @@ _AVERAGED: Final = 0.99
 _RIDGE: Final = 10.0
 
 
+class Learner:
+    """The model with all that a piece hands on to the next: its weights, their mean, the optimizer, how far it is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+        connector, text = self.model.model.connector, self.model.model.text_model
+        self._learning = nn.ModuleList([connector, text])
+        self._average = AveragedModel(
+            self._learning,
+            multi_avg_fn=get_ema_multi_avg_fn(_AVERAGED),  # type: ignore[no-untyped-call]
+        )
+        groups = [
+            {"params": connector.parameters(), "weight_decay": 0.0},
+            {"params": text.parameters(), "weight_decay": 0.02},
+        ]
+        self._optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+        self.step = self.level = 0
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._learning.load_state_dict(state["model"])
+        self._average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step, self.level = int(state["step"]), int(state["level"])
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        parts: dict[str, Any] = {"model": self._learning, "average": self._average, "optimizer": self._optimizer}
+        kept = {name: part.state_dict() for name, part in parts.items()}
+        return {**kept, "step": self.step, "level": self.level}
+
+    def learn(self, batch: Batch, share: float) -> float:
+        """One step at a share of the full rate; the loss."""
+        rate = _RATE * min(1.0, (self.step + 1) / _WARMUP) * share
+        for group, pace in zip(self._optimizer.param_groups, (_CONNECTOR, 1.0), strict=True):
+            group["lr"] = rate * pace
+        loss, _ = answer_loss(self.model, batch)
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._learning.parameters(), 1.0)
+        self._optimizer.step()
+        self._average.update_parameters(self._learning)
+        self.step += 1
+        return loss.item()
+
+    @contextmanager
+    def averaged(self) -> Iterator[Any]:
+        """The model with the mean of its last weights: what is looked at, and what is kept in the end."""
+        newest = {name: value.clone() for name, value in self._learning.state_dict().items()}
+        self._learning.load_state_dict(self._average.module.state_dict())
+        try:
+            yield self.model
+        finally:
+            self._learning.load_state_dict(newest)
+
+
 def train(model_folder: Path, banks: Path, run: Run, minutes: float, scale: float = 1.0, *, last: bool) -> bool:
     """One piece of so many minutes; scale: as in `see.train`. The model's folder then holds what was learnt.
 
     last: the rate falls to almost nothing. True then.
     """
     training, held_out = (prepare(model_folder, banks, scale, held_out=kind) for kind in (False, True))
-    model: Any = AutoModelForImageTextToText.from_pretrained(model_folder, dtype=torch.float32)
-    learning = nn.ModuleList([model.model.connector, model.model.text_model])
-    average = AveragedModel(learning, multi_avg_fn=get_ema_multi_avg_fn(_AVERAGED))  # type: ignore[no-untyped-call]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": model.model.connector.parameters(), "weight_decay": 0.0},
-            {"params": model.model.text_model.parameters(), "weight_decay": 0.02},
-        ],
-        betas=(0.9, 0.98),
-        fused=True,
-    )
-    step, level = 0, 0
+    learner = Learner(model_folder)
     if (state := run.load()) is not None:
-        learning.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, level = int(state["step"]), int(state["level"])
+        learner.restore(state)
     else:
-        start_connector(model, model_folder, banks)
-
-    def save() -> None:
-        kept = {"model": learning.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-        run.save({**kept, "step": step, "level": level})
-
-    began, looked, losses, asked = time.monotonic(), time.monotonic(), [], 0
-    batches = _batches(training, model_folder, step, level)
+        start_connector(learner.model, model_folder, banks)
+    began = looked = time.monotonic()
+    losses: list[float] = []
+    asked = 0
+    batches = _batches(training, learner)
     while not run.out_of_time:
         passed = (time.monotonic() - began) / (60 * minutes)
-        rate = _RATE * min(1.0, (step + 1) / _WARMUP) * (max(_LAST_RATE, 1 - passed) if last else 1.0)
-        for group, pace in zip(optimizer.param_groups, (_CONNECTOR, 1.0), strict=True):
-            group["lr"] = rate * pace
         batch = next(batches)
-        loss, _ = answer_loss(model, batch)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(learning.parameters(), 1.0)
-        optimizer.step()
-        average.update_parameters(learning)
-        losses.append(loss.item())
+        losses.append(learner.learn(batch, max(_LAST_RATE, 1 - passed) if last else 1.0))
         asked += sum(map(len, batch.skills))
-        step += 1
         if time.monotonic() - looked > _LOOK_EVERY_S:
-            with _averaged(learning, average):
-                skills = accuracies(model, held_out, model_folder, level)
-            run.log(step=step, level=level, asked=asked, loss=float(np.mean(losses)), **skills)
+            if _look(run, learner, held_out, asked=asked, loss=float(np.mean(losses))):
+                batches = _batches(training, learner)
             looked, losses = time.monotonic(), []
-            if skills["all"] >= _ENOUGH and level + 1 < len(LEVELS):
-                level += 1
-                batches = _batches(training, model_folder, step, level)
         if run.due:
-            save()
-    save()
-    with _averaged(learning, average):
-        for done in range(level + 1):
-            run.log(step=step, level=done, **accuracies(model, held_out, model_folder, done, looks=3 * _LOOKS))
-        model.save_pretrained(model_folder)
+            run.save(learner.state())
+    run.save(learner.state())
+    _finish(run, learner, held_out)
     return last
 
 
-@contextmanager
-def _averaged(learning: nn.Module, average: AveragedModel) -> Iterator[None]:
-    """The mean of the last weights in place of the newest: what is looked at, and what is kept in the end."""
-    newest = {name: value.clone() for name, value in learning.state_dict().items()}
-    learning.load_state_dict(average.module.state_dict())
-    try:
-        yield
-    finally:
-        learning.load_state_dict(newest)
+def _look(run: Run, learner: Learner, held_out: Path, **figures: float) -> bool:
+    """Write down how far it is; whether it goes on to fuller sheets."""
+    with learner.averaged() as model:
+        skills = accuracies(model, held_out, learner.folder, learner.level)
+    run.log(step=learner.step, level=learner.level, **figures, **skills)
+    ready = skills["all"] >= _ENOUGH and learner.level + 1 < len(LEVELS)
+    learner.level += ready
+    return ready
 
 
-def _batches(folder: Path, model: Path, seed: int, level: int) -> Iterator[Batch]:
-    shelf = Shelf(folder, model, seed, level, BATCHES[level])
+def _finish(run: Run, learner: Learner, held_out: Path) -> None:
+    """Look at every level, and write the model down."""
+    with learner.averaged() as model:
+        for level in range(learner.level + 1):
+            skills = accuracies(model, held_out, learner.folder, level, looks=3 * _LOOKS)
+            run.log(step=learner.step, level=level, **skills)
+        model.save_pretrained(learner.folder)
+
+
+def _batches(films: Path, learner: Learner) -> Iterator[Batch]:
+    shelf = Shelf(films, learner.folder, learner.step, learner.level, BATCHES[learner.level])
     return iter(DataLoader(shelf, batch_size=None, num_workers=1, prefetch_factor=6))
 
 
