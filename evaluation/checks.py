@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from evaluation.stats import wilson
+
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
 _BAR = re.compile(r"^(<=|>=|==) (-?\d+(?:\.\d+)?)$")
 
@@ -42,3 +44,11 @@ class Check:
     def as_json(self) -> dict[str, Any]:
         """The check as it stands in the last line of `omnilive bench`."""
         return {"id": self.id, "value": self.value, "unit": self.unit, "bar": self.bar, "ok": self.ok}
+
+
+def share_check(name: str, right: int, asked: int, bar: str, *, full: bool, note: str) -> Check:
+    """A share that must be at least so large; in the quick profile the high end of its interval is held to the bar."""
+    if asked == 0:
+        return Check(name, None, "share", bar, note=f"there is nothing to count; {note}")
+    reached = None if full else wilson(right, asked).high
+    return Check(name, right / asked, "share", bar, reached=reached, note=note)

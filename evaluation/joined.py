@@ -15,7 +15,9 @@ SIZE = (640, 360)
 FPS = 25
 MIN_SHOT_S = 2.0
 MAX_SHOT_S = 4.0
-CLIPS = ("*.mp4", "*.mkv", "*.mov", "*.webm")
+MEDIA = "OMNILIVE_MEDIA"
+"""Names a folder with real clips."""
+CLIPS = ("*.mp4", "*.mkv", "*.mov", "*.webm", "*.avi")
 _APART = 20.0
 """Parts of a clip of which two small pictures differ by less (root mean square, levels of 256) look the same."""
 _CUT_SCORE = 10.0
@@ -68,13 +70,18 @@ def join(chosen: Chosen, path: Path) -> list[Shot]:
     return joined
 
 
+def clips_of(folder: Path) -> list[Path]:
+    """The videos of a folder."""
+    return sorted(path for pattern in CLIPS for path in folder.glob(pattern))
+
+
 def choose(folder: Path, shots: int) -> Chosen:
     """Up to `shots` pieces, neighbours from different clips where there are several.
 
     Where there are fewer clips than shots, quarters of their pictures are further shots. Raises ValueError if the
     folder gives fewer than two shots.
     """
-    clips = sorted(path for pattern in CLIPS for path in folder.glob(pattern))
+    clips = clips_of(folder)
     whole = [(clip, span) for clip in clips for span in uncut(clip)]
     if len(whole) < 2:
         raise ValueError(f"two clips or more of {MIN_SHOT_S:.0f} s are needed, found {len(whole)}")

@@ -22,19 +22,17 @@ from evaluation.boundaries import (
     pictures_at,
     reference,
 )
-from evaluation.checks import Check
+from evaluation.checks import Check, share_check
 from evaluation.clips import Picture
-from evaluation.joined import FPS, SIZE, Shot, choose, join
+from evaluation.joined import FPS, MEDIA, SIZE, Shot, choose, join
 from evaluation.live_push import wall_s
 from evaluation.registry import Progress
 from evaluation.rtsp_camera import RtspCamera
 from evaluation.server_process import ServerProcess
-from evaluation.stats import wilson
 from evaluation.wait import until
 from training.world import World, write_video
 
 NAME = "shots"
-MEDIA = "OMNILIVE_MEDIA"
 MAX_EVENT_S = 30
 SAME_PTS_US = 1000
 """The clocks of RTP and of the server both round."""
@@ -137,16 +135,9 @@ def _stored(api: Api, event: Json) -> list[Stored]:
 def _cuts(cuts: Matched, full: bool, show: Show) -> list[Check]:
     note = f"{cuts.true} cuts, {cuts.found} found, {cuts.right} of them right within 1 s; {show}"
     return [
-        _share("shots.recall", cuts.right, cuts.true, ">= 0.95", full=full, note=note),
-        _share("shots.precision", cuts.right, cuts.found, ">= 0.90", full=full, note=note),
+        share_check("shots.recall", cuts.right, cuts.true, ">= 0.95", full=full, note=note),
+        share_check("shots.precision", cuts.right, cuts.found, ">= 0.90", full=full, note=note),
     ]
-
-
-def _share(name: str, successes: int, trials: int, bar: str, *, full: bool, note: str) -> Check:
-    if trials == 0:
-        return Check(name, None, "share", bar, note=f"there is nothing to count; {note}")
-    reached = None if full else wilson(successes, trials).high
-    return Check(name, successes / trials, "share", bar, reached=reached, note=note)
 
 
 def _evidence(known: Reference, offset: int, stored: Sequence[Stored]) -> list[Check]:
@@ -194,4 +185,4 @@ def _finds(api: Api, shot: Shot, picture: Picture, offset: int) -> bool:
 
 def _searched(found: Sequence[bool], full: bool, encoder: str) -> Check:
     note = f"{sum(found)} of {len(found)} shots by a frame that is not stored; encoder {encoder}"
-    return _share("shots.search", sum(found), len(found), ">= 0.95", full=full, note=note)
+    return share_check("shots.search", sum(found), len(found), ">= 0.95", full=full, note=note)

@@ -49,15 +49,15 @@ class Shrinker:
         return np.round((values * 0.5 + 0.5) * 255).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
-def training_preset(seed: int, pairs: str = "seen") -> Preset:
+def training_preset(seed: int) -> Preset:
     """The preset of a training film: most are plain; none shows a pair that is held back."""
     name = str(np.random.default_rng([seed, 20]).choice(list(_PRESET_ODDS), p=list(_PRESET_ODDS.values())))
-    return replace(PRESETS[name], pairs=pairs)  # type: ignore[arg-type]
+    return replace(PRESETS[name], pairs="seen")
 
 
-def make_film(seed: int, preset: Preset, shrinker: Shrinker, duration_s: float | None = None) -> Film:
+def make_film(seed: int, preset: Preset, shrinker: Shrinker) -> Film:
     """The film of a seed: its size, its quality and the moments of its samples follow from the seed too."""
-    script = World(seed, preset).script(duration_s)
+    script = World(seed, preset).script()
     dice = np.random.default_rng([seed, 21])
     width, height = SIZES[int(dice.choice(len(SIZES), p=_SIZE_ODDS))]
     late_us = int(dice.integers(_JITTER_US)) * int(dice.integers(2))

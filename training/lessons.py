@@ -13,24 +13,22 @@ from transformers import AutoTokenizer
 
 from memory.messages import Evidence
 from perception.window import WindowFrame
-from reasoning.config import ReasoningConfig
 from reasoning.families.marks import Marks
 from reasoning.messages import AskedStream
 from reasoning.prompt import Prompt, age
 from reasoning.render import Renderer
 from training.blank import TOKENS
 from training.watching import pick_evidence, window_at
-from training.words import END
+from training.words import END, SYSTEM
 from training.world import CANNOT_TELL, SECOND, Sheet, Shown, Witness, WorldQuestion, as_letters, as_yes_no
 
 QUESTIONS: Final = 24
 PER_GROUP: Final = 3
 _FAKE: Final = "<fake_token_around_image>"
 _MARKS: Final = Marks("<image>", f"{_FAKE}<global-img>", _FAKE)
-_SYSTEM: Final = ReasoningConfig.__struct_defaults__[-1]
 _STREAM: Final = "local/film"
 _DAY_US: Final = 86_400 * SECOND
-DESCRIBE: Final = ("Describe what you see.", "What do you see now?")
+DESCRIBE: Final = "Describe what you see."
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def choose(
     for question in found:
         if question.about != "now" and not level.past:
             continue
-        key = (question.kind, question.about, question.timed, question.answer in {"no", "there is none"})
+        key = (question.kind, question.about, question.timed, question.denies)
         groups.setdefault(key, []).append(question)
     items: dict[bool, list[Item]] = {True: [], False: []}
     for (*_, denied), alike in groups.items():
@@ -130,11 +128,6 @@ class Writer:
         self._asked = self._encode(" ?")
         self._tail = self._ending()
 
-    @property
-    def image_token(self) -> int:
-        """The id that visual tokens take the place of."""
-        return self._image
-
     def write(self, dice: np.random.Generator, sheet: Sheet, items: Sequence[Item], timeless: bool) -> Lesson:
         """One lesson. timeless: no item speaks of a time, so that the evidence may be of long ago."""
         head, frames = self.head(dice, sheet, timeless)
@@ -163,7 +156,7 @@ class Writer:
         # Days lie before the film, so that times of long ago are times at all.
         start_us = int(dice.integers(10_000, 20_000)) * _DAY_US + int(dice.integers(_DAY_US))
         asked = AskedStream(_STREAM, 0, start_us, sheet.now_us, "", "UTC")
-        prompt = Prompt(_SYSTEM, [asked], [], evidence, [], window, "?")
+        prompt = Prompt(SYSTEM, [asked], [], evidence, [], window, "?")
         known = {id(one): shown.index for one, shown in zip([*evidence, *window], sheet.frames, strict=True)}
         return prompt, [known[id(picture)] for picture in prompt.pictures()]
 

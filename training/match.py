@@ -27,7 +27,7 @@ from training.run import Run
 from training.see import normalised
 from training.shelf import load_stories, prepare
 from training.words import END, SPECIAL, train_tokenizer
-from training.world import PLACES, Script
+from training.world import PLACES, Script, at_place
 
 BATCH: Final = 128
 STEPS: Final = 4000
@@ -194,14 +194,10 @@ def content_of(script: Script, at_us: int) -> Content:
 
 def caption(content: Content) -> str:
     """All of it in words, as the world's own captions say it."""
-    parts = [f"a {colour} {shape} {_at(place)}" for colour, shape, place in content.things]
+    parts = [f"a {colour} {shape} {at_place(place)}" for colour, shape, place in content.things]
     if content.sign is not None:
-        parts.append(f"a sign that says {content.sign[0]} {_at(content.sign[1])}")
+        parts.append(f"a sign that says {content.sign[0]} {at_place(content.sign[1])}")
     return ", ".join(parts) or "nothing"
-
-
-def _at(place: str) -> str:
-    return "in the centre" if place == "centre" else f"at the {place}"
 
 
 def sayings(dice: np.random.Generator, contents: Sequence[Content]) -> tuple[list[str], Tensor]:
@@ -228,7 +224,7 @@ def _saying(dice: np.random.Generator, content: Content) -> tuple[str, Callable[
     options += [of(*thing) for thing in content.things for of in (_thing, _thing_there, _shape, _colour)]
     if content.sign is not None:
         options += [_sign(content.sign[0])] * 2
-    # The whole picture is said as often as all of its parts.
+    # The whole picture is what tells frames of one film apart.
     chosen = options[0] if dice.random() < _WHOLE else options[int(dice.integers(len(options)))]
     form = chosen.forms[int(dice.integers(len(chosen.forms)))]
     return form.format(chosen.words), chosen.holds
@@ -246,7 +242,7 @@ def _thing(colour: str, shape: str, _: str) -> Saying:
 
 
 def _thing_there(colour: str, shape: str, place: str) -> Saying:
-    return Saying(("a {}",), f"{colour} {shape} {_at(place)}", lambda one: (colour, shape, place) in one.things)
+    return Saying(("a {}",), f"{colour} {shape} {at_place(place)}", lambda one: (colour, shape, place) in one.things)
 
 
 def _shape(_: str, shape: str, __: str) -> Saying:

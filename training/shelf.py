@@ -15,7 +15,7 @@ from transformers import AutoModelForImageTextToText
 
 from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, scaled, strangers
 from training.films import Film, training_preset
-from training.lessons import LEVELS, Item, Lesson, Writer, cannot_tell, choose, draw_sheet
+from training.lessons import DESCRIBE, LEVELS, Item, Lesson, Writer, cannot_tell, choose, draw_sheet
 from training.see import normalised, place_features
 from training.watching import State, states_of
 from training.world import Script, Sheet, Shown, Witness, WorldQuestion, captions, questions
@@ -168,7 +168,7 @@ class Shelf(IterableDataset[Batch]):
         asked = [one for one in found if not (timeless and (one.timed or one.kind == "when"))]
         items = choose(dice, LEVELS[level], asked, Witness(story.script, story.times), sheet)
         if caption is not None and dice.random() < _DESCRIBED:
-            items.append(Item("Describe what you see.", caption, "describe"))
+            items.append(Item(DESCRIBE, caption, "describe"))
         lesson = writer.write(dice, sheet, items, timeless)
         return Lesson(
             lesson.ids, lesson.segments, lesson.answers, [story.first + n for n in lesson.frames], lesson.skills

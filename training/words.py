@@ -10,6 +10,7 @@ from typing import Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from perception.config import ModelConfig
 from reasoning.config import ReasoningConfig
 from training.world import CANNOT_TELL, World, as_letters, as_yes_no, captions, questions
 
@@ -21,6 +22,7 @@ SPECIAL: Final = (
     "<global-img>",
 )
 END: Final = "<end_of_utterance>"
+SYSTEM: Final = ReasoningConfig(ModelConfig("")).system_prompt
 _LARGEST: Final = 2000
 _SCRIPTS: Final = 24
 _PIECES: Final = "|".join(
@@ -63,7 +65,7 @@ def train_tokenizer(special: tuple[str, ...]) -> Tokenizer:
 
 def _corpus() -> Iterator[str]:
     # What occurs once is not merged.
-    yield from (ReasoningConfig.__struct_defaults__[-1], _PROMPT_WORDS, CANNOT_TELL, f" {CANNOT_TELL}") * 2
+    yield from (SYSTEM, _PROMPT_WORDS, CANNOT_TELL, f" {CANNOT_TELL}") * 2
     yield from (f"{number}" for number in range(100))
     yield from (f"{number:02}" for number in range(100))
     for seed in range(_SCRIPTS):

@@ -12,7 +12,7 @@ How it is made up: `world_script` (what can happen), `world_writer` (seed to scr
 from dataclasses import dataclass, replace
 
 from training.world_forms import CANNOT_TELL, as_letters, as_yes_no
-from training.world_questions import NONE, Caption, WorldQuestion, captions, questions
+from training.world_questions import NONE, Caption, WorldQuestion, at_place, captions, questions
 from training.world_render import frame, frame_times, frames
 from training.world_script import (
     COLOURS,
@@ -66,6 +66,7 @@ __all__ = [
     "WorldQuestion",
     "as_letters",
     "as_yes_no",
+    "at_place",
     "captions",
     "frame",
     "frame_times",

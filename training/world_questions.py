@@ -52,6 +52,11 @@ class WorldQuestion:
     choices: tuple[str, ...] = ()
     timed: bool = False
 
+    @property
+    def denies(self) -> bool:
+        """Whether the truth is that there is no such thing."""
+        return self.answer in {"no", NONE}
+
     def accepts(self, said: str) -> bool:
         """Whether these words give the true answer, and no other one beside it."""
         plain = re.sub(r"\s+", " ", re.sub(r"[^a-z0-9' ]", " ", said.lower())).strip()
@@ -123,7 +128,7 @@ def _caption(scene: Scene, at_us: int) -> str:
     parts = [f"a {visit.thing.name} {_doing(visit, at_us)}" for visit in seen]
     sign = scene.sign(at_us)
     if sign is not None:
-        parts.append(f"a sign that says {sign.text} {_at(sign.place)}")
+        parts.append(f"a sign that says {sign.text} {at_place(PLACES[sign.place])}")
     return (", ".join(parts) or "nothing") + "."
 
 
@@ -135,11 +140,12 @@ def _reading_order(visit: Visit, at_us: int) -> tuple[int, float]:
 
 def _doing(visit: Visit, at_us: int) -> str:
     leg = visit.leg(at_us)
-    return _at(leg.origin.place) if leg.direction is None else f"moving {leg.direction}"
+    return at_place(PLACES[leg.origin.place]) if leg.direction is None else f"moving {leg.direction}"
 
 
-def _at(place: int) -> str:
-    return "in the centre" if PLACES[place] == "centre" else f"at the {PLACES[place]}"
+def at_place(place: str) -> str:
+    """A place as captions say it."""
+    return "in the centre" if place == "centre" else f"at the {place}"
 
 
 # ---------------------------------------------------------------- questions

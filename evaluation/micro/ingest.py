@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.baselines.decode_loop import decode_s
-from evaluation.checks import Check
+from evaluation.checks import Check, share_check
 from evaluation.clips import NOISY, Picture, moving_picture, sensor_noise, still_video, write_video
 from evaluation.registry import Progress
-from evaluation.stats import median, wilson
+from evaluation.stats import median
 from perception.config import ModelConfig, PerceptionConfig, SoundConfig
 from perception.encoders import Image, Vectors
 from perception.messages import FileSource, OpenStream, Percept, StreamEnded
@@ -166,9 +166,8 @@ def _objects(folder: Path, *, full: bool, progress: Progress) -> Check:
     times = np.array([percept.media_us for percept in perceived(video)])
     came = [round((n * _PERIOD_S + _PERIOD_S / 2) * 1e6) for n in range(OBJECTS)]
     seen = sum(bool(np.any((times >= at) & (times < at + 1_000_000))) for at in came)
-    reached = None if full else wilson(seen, OBJECTS).high
     note = f"{seen} of {OBJECTS} objects of {OBJECT_AREA:.0%} of the area encoded within 1 s"
-    return Check("ingest.new_object", seen / OBJECTS, "share", ">= 0.99", reached=reached, note=note)
+    return share_check("ingest.new_object", seen, OBJECTS, ">= 0.99", full=full, note=note)
 
 
 def _scenes() -> Iterator[Picture]:

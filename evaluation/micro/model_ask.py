@@ -1,10 +1,9 @@
 """Questions to a model through the reasoning stage itself, with evidence that the benchmark picks in memory's place."""
 
-import time
 from collections.abc import Sequence
 from typing import Final
 
-from evaluation.micro.model_view import STREAM, View
+from evaluation.micro.model_view import STREAM, View, clock_us
 from memory.messages import Context, Coverage, Evidence, Recall, StreamCoverage
 from perception.config import ModelConfig
 from perception.window import WindowFrame
@@ -29,7 +28,7 @@ class Asker:
         self._config = ReasoningConfig(model, evidence_cache_bytes=_CACHE_BYTES)
         self.engine: LocalEngine = load_engine(model, _CACHE_BYTES)
         self._window = _Window()
-        self._stage = ReasoningStage(self._config, self.engine, self._window, _clock_us)
+        self._stage = ReasoningStage(self._config, self.engine, self._window, clock_us)
         self._asked = 0
 
     def ask(self, view: View, question: str, evidence: Sequence[Evidence], frames: int = 8) -> AnswerDone:
@@ -39,7 +38,7 @@ class Asker:
         # A film's frames are another's no more: what is cached of one must not answer for the other.
         self.engine.cache.clear()
         asked = _stream(view.now_us)
-        now_us = _clock_us()
+        now_us = clock_us()
         self._stage.submit(
             Ask(f"q{self._asked}", [asked], question, None, None, MAX_TOKENS, now_us + _LONG_US, now_us, 0.0, 0, [])
         )
@@ -84,7 +83,3 @@ def _stream(now_us: int) -> AskedStream:
 def _context(recall: Recall, evidence: Sequence[Evidence]) -> Context:
     coverage = [StreamCoverage(stream, Coverage("full", 0, 1, [], 0)) for stream in recall.streams]
     return Context(recall.request, list(evidence), [], coverage, None, None, bool(evidence), "{}")
-
-
-def _clock_us() -> int:
-    return time.monotonic_ns() // 1000

@@ -1,7 +1,8 @@
 """Which questions are put to a model, and on what evidence: the same for a seed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -51,16 +52,10 @@ def pose(view: View, kinds: Sequence[str] | None = None) -> Iterator[Posed]:
     groups: dict[tuple[object, ...], list[WorldQuestion]] = {}
     for question in questions(view.script, view.now_us, most=1000):
         if kinds is None or question.kind in kinds:
-            groups.setdefault((question.kind, question.about, question.answer in {"no", "there is none"}), []).append(
-                question
-            )
+            groups.setdefault((question.kind, question.about, question.denies), []).append(question)
     for alike in groups.values():
-        posed = 0
-        for n in dice.permutation(len(alike)):
-            found = _with_evidence(dice, view, witness, alike[n])
-            if found is not None and posed < _PER_FILM:
-                posed += 1
-                yield found
+        found = (_with_evidence(dice, view, witness, alike[n]) for n in dice.permutation(len(alike)))
+        yield from islice((one for one in found if one is not None), _PER_FILM)
 
 
 def _with_evidence(dice: np.random.Generator, view: View, witness: Witness, asked: WorldQuestion) -> Posed | None:
@@ -87,8 +82,3 @@ def _sheet(view: View, chosen: tuple[int, ...]) -> Sheet:
     places = {one.media_us: n for n, one in enumerate(view.kept)}
     window = [Shown(places.get(one.media_us, len(view.kept) - 1), one.media_us) for one in view.window]
     return Sheet(tuple(Shown(n, view.kept[n].media_us) for n in chosen), tuple(window), view.now_us)
-
-
-def lettered(posed: Posed, question: WorldQuestion | None) -> Posed | None:
-    """The same on the same frames in another form, where there is one."""
-    return replace(posed, question=question) if question is not None else None

@@ -7,18 +7,16 @@ from typing import Final
 
 import numpy as np
 
-from evaluation.checks import Check
+from evaluation.checks import Check, share_check
+from evaluation.joined import MEDIA, clips_of
 from evaluation.micro.model_ask import Asker
 from evaluation.micro.model_view import STREAM, View, Viewer, as_evidence, embedded
 from evaluation.registry import Progress
-from evaluation.stats import wilson
 from perception.messages import Percept
 from perception.window import WindowFrame
 from training.world import CANNOT_TELL, World, questions
 
-MEDIA: Final = "OMNILIVE_MEDIA"
 QUESTIONS: Final = 200
-_FILMS: Final = ("*.mp4", "*.mkv", "*.mov", "*.webm", "*.avi")
 _FRAMES: Final = 8
 _SCRIPT: Final = World(400_000).script()
 
@@ -31,7 +29,7 @@ def run(full: bool, progress: Progress) -> list[Check]:
     perception, model = embedded()
     viewer, asker = Viewer(perception), Asker(model)
     progress("the clips are watched")
-    clips = {path.name: viewer.watch(path)[1] for path in _clips(Path(folder))}
+    clips = {path.name: viewer.watch(path)[1] for path in clips_of(Path(folder))}
     most = 1000 if full else QUESTIONS
     honest: dict[str, list[bool]] = {name: [] for name in clips}
     for name, view, question in _posed(clips, most):
@@ -39,15 +37,8 @@ def run(full: bool, progress: Progress) -> list[Check]:
         honest[name].append(CANNOT_TELL.rstrip(".").lower() in said.text.lower())
         progress(f"{sum(map(len, honest.values()))} of {most} questions")
     right, asked = sum(map(sum, honest.values())), sum(map(len, honest.values()))
-    if not asked:
-        return [Check("model.honest", None, "share", bar, note="there is no clip with frames")]
     told = ", ".join(f"{name} {sum(found)}/{len(found)}" for name, found in honest.items())
-    reached = None if full else wilson(right, asked).high
-    return [Check("model.honest", right / asked, "share", bar, reached=reached, note=told)]
-
-
-def _clips(folder: Path) -> list[Path]:
-    return sorted(path for pattern in _FILMS for path in folder.glob(pattern))
+    return [share_check("model.honest", right, asked, bar, full=full, note=told)]
 
 
 def _posed(clips: dict[str, list[Percept]], most: int) -> Iterator[tuple[str, View, str]]:

@@ -1,20 +1,17 @@
 """Does a text find its picture? Captions of the world against frames as perception embeds them."""
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from evaluation.checks import Check
-from evaluation.micro.model_view import PLAIN, Viewer, embedded
+from evaluation.checks import Check, share_check
+from evaluation.micro.model_view import Viewer, embedded
 from evaluation.registry import Progress
-from evaluation.stats import wilson
 from perception.dual_encoder import load_text_encoder
 from perception.encoders import Vectors
 from perception.messages import Percept
-from training.world import Script, World, captions, write_video
+from training.world import Script, World, captions
 
 EVENTS: Final = 1000
 _BLOCK: Final = 100
@@ -30,10 +27,7 @@ def run(full: bool, progress: Progress) -> list[Check]:
     events: dict[str, bytes] = {}
     for seed in range(_FIRST_SEED, _FIRST_SEED + _MOST_FILMS):
         script = World(seed).script()
-        with tempfile.TemporaryDirectory() as folder:
-            path = write_video(script, Path(folder) / "film.mp4", *PLAIN.size, PLAIN.fps, PLAIN.crf, sound=None)
-            percepts = viewer.watch(path)[1]
-        for caption, vector in _events(script, percepts):
+        for caption, vector in _events(script, viewer.shoot(script)[1]):
             events.setdefault(caption, vector)
         progress(f"{min(len(events), EVENTS)} of {EVENTS} events")
         if len(events) >= EVENTS:
@@ -52,14 +46,13 @@ def figures(texts: Vectors, pictures: Vectors, full: bool) -> list[Check]:
     best = np.argpartition(-scores, _BEST, axis=1)[:, :_BEST]
     five = int((best == np.arange(len(scores))[:, None]).any(1).sum())
     return [
-        _share("encoder.recall1_100", first, _BLOCK * len(blocks), full),
-        _share("encoder.recall5_1000", five, len(scores), full),
+        _found("encoder.recall1_100", first, _BLOCK * len(blocks), full),
+        _found("encoder.recall5_1000", five, len(scores), full),
     ]
 
 
-def _share(name: str, right: int, asked: int, full: bool) -> Check:
-    reached = None if full else wilson(right, asked).high
-    return Check(name, right / asked, "share", ">= 0.90", reached=reached, note=f"{right} of {asked}")
+def _found(name: str, right: int, asked: int, full: bool) -> Check:
+    return share_check(name, right, asked, ">= 0.90", full=full, note=f"{right} of {asked}")
 
 
 def _events(script: Script, percepts: list[Percept]) -> Iterator[tuple[str, bytes]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from evaluation.checks import Check
+from evaluation.checks import Check, share_check
 from evaluation.micro.model_ask import Asker
 from evaluation.micro.model_exam import EVIDENCE, Posed, films, pose
 from evaluation.micro.model_view import PLAIN, Look, Viewer, embedded
@@ -157,7 +157,7 @@ def _pairs(viewer: Viewer, asker: Asker, most: int, progress: Progress) -> Score
     preset = replace(PRESETS["plain"], pairs="unseen")
     for number, view in enumerate(films(viewer, _UNSEEN_SEED, preset), start=1):
         for posed in pose(view, _PAIRED):
-            if posed.question.answer not in {"no", NONE} and score.asked < most:
+            if not posed.question.denies and score.asked < most:
                 score.add(good=posed.question.accepts(asker.ask(view, posed.question.text, posed.evidence).text))
         progress(f"unseen pairs: {score.asked} of {most} questions")
         if score.asked >= most or number == _MOST_FILMS:
@@ -184,13 +184,9 @@ def _overall(
 
 
 def _share(name: str, score: Score, bar: str, full: bool, beside: str = "") -> Check:
-    """In the quick profile the high end of the interval is held against the bar."""
-    if not score.asked:
-        return Check(name, None, "share", bar, note="nothing was asked")
     interval = wilson(score.right, score.asked)
     note = f"{score.right} of {score.asked}, 95 % {interval.low:.3f} to {interval.high:.3f}"
-    reached = None if full else interval.high
-    return Check(name, score.share, "share", bar, reached=reached, note=f"{note}; {beside}" if beside else note)
+    return share_check(name, score.right, score.asked, bar, full=full, note=f"{note}; {beside}" if beside else note)
 
 
 def _beside(found: Found, skill: str) -> str:

@@ -65,17 +65,21 @@ class Viewer:
 
     def show(self, script: Script, look: Look = PLAIN) -> View:
         """A film of the world, up to its last frame."""
+        window, percepts = self.shoot(script, look)
+        newest_us = round((script.duration_us * look.fps // 1_000_000 - 1) * 1_000_000 / look.fps)
+        return View(script, newest_us, window, [as_evidence(one) for one in percepts])
+
+    def shoot(self, script: Script, look: Look = PLAIN) -> tuple[list[WindowFrame], list[Percept]]:
+        """The same as `watch` gives it."""
         width, height = look.size
         with tempfile.TemporaryDirectory() as folder:
             path = write_video(script, Path(folder) / "film.mp4", width, height, look.fps, look.crf, sound=None)
-            window, percepts = self.watch(path)
-        newest_us = round((script.duration_us * look.fps // 1_000_000 - 1) * 1_000_000 / look.fps)
-        return View(script, newest_us, window, [as_evidence(one) for one in percepts])
+            return self.watch(path)
 
     def watch(self, path: Path) -> tuple[list[WindowFrame], list[Percept]]:
         """Any video file: the window at its end, all frames that were encoded."""
         window, seen = LocalWindow(self._config.window.frames), _Seen()
-        stage = PerceptionStage(self._config, self._encoder, self._vision, window, None, _clock_us)
+        stage = PerceptionStage(self._config, self._encoder, self._vision, window, None, clock_us)
         pipeline = LocalPipeline(stage, seen)
         pipeline.submit(OpenStream(STREAM, FileSource(str(path), "fast"), 0, 0, 0, self._config.sample.fps))
         pipeline.run_until_idle()
@@ -90,7 +94,8 @@ def as_evidence(percept: Percept) -> Evidence:
     return Evidence(STREAM, f"e{at_us}", 0, at_us, at_us, at_us, 1.0, percept.jpeg)
 
 
-def _clock_us() -> int:
+def clock_us() -> int:
+    """The machine's monotonic clock."""
     return time.monotonic_ns() // 1000
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluation.checks import Check
+from evaluation.checks import Check, share_check
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,11 @@ def test_what_could_not_run_is_a_failure(bar: str | None) -> None:
 def test_a_bar_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="about 3"):
         _ = Check("a.b", 1.0, "s", "about 3").ok
+
+
+def test_a_share_is_held_by_its_interval_in_the_quick_profile_alone() -> None:
+    quick, full = (share_check("a", 55, 60, ">= 0.95", full=kind, note="n") for kind in (False, True))
+    assert (quick.value, quick.ok) == (55 / 60, True)
+    assert (full.value, full.ok) == (55 / 60, False)
+    nothing = share_check("a", 0, 0, ">= 0.95", full=False, note="n")
+    assert (nothing.value, nothing.ok) == (None, False)
