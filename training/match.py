@@ -4,12 +4,11 @@ Its first layers stay as they are, so that their output is computed once; the la
 which colour, shape and place belong together has to be known before all places are pooled into one vector.
 
 Each text says something of a picture that is true or not: every pair of a batch is one example (the sigmoid loss of
-SigLIP, Zhai et al. 2023, with the truth read off the script instead of "belongs to").
+SigLIP, Zhai et al. 2023, with the truth read off the script instead of "belongs to"). Both halves are led
+by `codes` besides.
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,12 +21,13 @@ from transformers import AutoModel, AutoModelForImageTextToText, AutoTokenizer, 
 from reasoning.standin_text import save_tokenizer, write_json
 from training.bank import films_of
 from training.blank import SIDE, VISION
+from training.codes import codes
 from training.films import Pictures
 from training.run import Run
+from training.sayings import Content, caption, content_of, sayings
 from training.see import normalised
 from training.shelf import load_stories, prepare
 from training.words import END, SPECIAL, train_tokenizer
-from training.world import PLACES, Script, at_place
 
 BATCH: Final = 128
 STEPS: Final = 4000
@@ -36,20 +36,12 @@ _WARMUP: Final = 200
 _LENGTH: Final = 48
 _LAYERS: Final = 5
 _FROZEN: Final = 3
-_LOOK_EVERY_S: Final = 60.0
 _TEXT: Final = {"hidden_size": 160, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 480}
 _STARTS: Final = {"scale": 2.3, "bias": -4.0}
 _HALF: Final = [0.5, 0.5, 0.5]
-_WHOLE: Final = 0.6
+_LED: Final = 2.0
+"""Weight of the codes beside the contrast."""
 _OF_A_FILM: Final = 8
-
-
-@dataclass(frozen=True)
-class Content:
-    """What is wholly in view: (colour, shape, place) of each thing, row by row; the sign's text and place."""
-
-    things: tuple[tuple[str, str, str], ...]
-    sign: tuple[str, str] | None
 
 
 def make_blank_encoder(folder: Path, model: Path, seed: int = 0) -> Path:
@@ -94,60 +86,85 @@ def make_blank_encoder(folder: Path, model: Path, seed: int = 0) -> Path:
     return folder
 
 
-def train(model: Path, folder: Path, banks: Path, run: Run, scale: float = 1.0) -> bool:
-    """One piece; scale: as in `see.train`. True when the stage is over."""
-    shelf, held_out = (_Frames(model, banks, scale, held_out=kind) for kind in (False, True))
-    steps = round(STEPS * scale)
-    encoder: Any = AutoModel.from_pretrained(folder, dtype=torch.float32)
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-    seer = encoder.vision_model
-    last = [*seer.encoder.layers[_FROZEN:], seer.post_layernorm, seer.head]
-    learning = nn.ModuleList([*last, encoder.text_model])
-    scoring = [encoder.logit_scale, encoder.logit_bias]
-    optimizer = torch.optim.AdamW(
-        [*learning.parameters(), *scoring], lr=_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True
-    )
-    step = 0
-    if (state := run.load()) is not None:
-        learning.load_state_dict(state["learning"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = int(state["step"])
+class Learner:
+    """The halves with all that a piece hands on to the next."""
+
+    def __init__(self, folder: Path, shelf: "Frames", held_out: "Frames", steps: int) -> None:
+        self._shelf, self._held_out, self._steps = shelf, held_out, steps
+        self.encoder: Any = AutoModel.from_pretrained(folder, dtype=torch.float32)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        seer = self.encoder.vision_model
+        last = [*seer.encoder.layers[_FROZEN:], seer.post_layernorm, seer.head]
+        self._learning = nn.ModuleList([*last, self.encoder.text_model])
+        self._scoring = [self.encoder.logit_scale, self.encoder.logit_bias]
+        parameters = [*self._learning.parameters(), *self._scoring]
+        self._optimizer = torch.optim.AdamW(parameters, lr=_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True)
+        self.step = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self._steps
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._learning.load_state_dict(state["learning"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step = int(state["step"])
         with torch.no_grad():
-            for parameter, value in zip(scoring, state["scale"], strict=True):
+            for parameter, value in zip(self._scoring, state["scale"], strict=True):
                 parameter.copy_(value)
 
-    def save() -> None:
-        kept = {"learning": learning.state_dict(), "scale": [one.detach() for one in scoring]}
-        run.save({**kept, "optimizer": optimizer.state_dict(), "step": step})
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        kept = {"learning": self._learning.state_dict(), "scale": [one.detach() for one in self._scoring]}
+        return {**kept, "optimizer": self._optimizer.state_dict(), "step": self.step}
 
-    looked, losses = time.monotonic(), []
-    while step < steps and not run.out_of_time:
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (step + 1) / _WARMUP) * max(0.02, 1 - step / steps)
-        dice = np.random.default_rng([step, 60])
-        rows = shelf.draw(dice, BATCH)
-        texts, truth = sayings(dice, [shelf.contents[row] for row in rows])
-        with torch.autocast("cpu", torch.bfloat16):
-            pictures = functional.normalize(_look(encoder, shelf.features(rows)).float(), dim=-1)
-            words = functional.normalize(_read(encoder, tokenizer, texts).float(), dim=-1)
-        scores = pictures @ words.T * encoder.logit_scale.exp() + encoder.logit_bias
-        loss = sigmoid_loss(scores, truth)
-        optimizer.zero_grad()
+    def learn(self, _: float) -> float:
+        """One step; the loss."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = _RATE * min(1.0, (self.step + 1) / _WARMUP) * max(0.02, 1 - self.step / self._steps)
+        loss = self._loss(np.random.default_rng([self.step, 60]))
+        self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(learning.parameters(), 1.0)
-        optimizer.step()
-        losses.append(loss.item())
-        step += 1
-        if time.monotonic() - looked > _LOOK_EVERY_S:
-            run.log(step=step, loss=float(np.mean(losses)), **recalls(encoder, tokenizer, held_out))
-            looked, losses = time.monotonic(), []
-        if run.due:
-            save()
-    save()
-    run.log(step=step, **recalls(encoder, tokenizer, held_out))
-    if step >= steps:
-        encoder.save_pretrained(folder)
-    return step >= steps
+        nn.utils.clip_grad_norm_(self._learning.parameters(), 1.0)
+        self._optimizer.step()
+        self.step += 1
+        return loss.item()
+
+    def look(self) -> dict[str, float]:
+        """How often texts find their pictures."""
+        return recalls(self.encoder, self._tokenizer, self._held_out)
+
+    def _loss(self, dice: np.random.Generator) -> Tensor:
+        rows = self._shelf.draw(dice, BATCH)
+        contents = [self._shelf.contents[row] for row in rows]
+        said, truth = sayings(dice, contents)
+        texts = [one.text for one in said]
+        with torch.autocast("cpu", torch.bfloat16):
+            pictures = functional.normalize(_look(self.encoder, self._shelf.features(rows)).float(), dim=-1)
+            words = functional.normalize(_read(self.encoder, self._tokenizer, texts).float(), dim=-1)
+        scores = pictures @ words.T * self.encoder.logit_scale.exp() + self.encoder.logit_bias
+        width = pictures.shape[-1]
+        apart = _apart(pictures, codes([one.facts() for one in contents], width))
+        apart = apart + _apart(words, codes([one.facts for one in said], width))
+        return sigmoid_loss(scores, truth) + _LED * apart
+
+
+def train(model: Path, folder: Path, banks: Path, run: Run, scale: float = 1.0) -> bool:
+    """One piece; scale: as in `see.train`. True when the stage is over."""
+    shelf, held_out = (Frames(model, banks, scale, held_out=kind) for kind in (False, True))
+    learner = Learner(folder, shelf, held_out, round(STEPS * scale))
+    run.go_on(learner)
+    run.log(step=learner.step, **learner.look())
+    if learner.over:
+        learner.encoder.save_pretrained(folder)
+    return learner.over
+
+
+def _apart(found: Tensor, wanted: Tensor) -> Tensor:
+    """How far unit vectors are from where they are led, 0..2."""
+    return (1 - (found * wanted).sum(-1)).mean()
 
 
 def sigmoid_loss(scores: Tensor, truth: Tensor) -> Tensor:
@@ -175,105 +192,10 @@ def _read(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> Tensor:
     return pooled
 
 
-# ---------------------------------------------------------------- what is said
-
-
-def content_of(script: Script, at_us: int) -> Content:
-    """What is wholly in view at a time."""
-    scene = script.scene(at_us)
-    found = []
-    for visit in scene.present(at_us):
-        x, y = visit.leg(at_us).position(at_us, 1 / 6, 1 / 6)
-        if visit.whole_us <= at_us <= visit.leaving_us:
-            place = min(2, max(0, int(y * 3))) * 3 + min(2, max(0, int(x * 3)))
-            found.append((place, visit.thing.colour, visit.thing.shape))
-    sign = scene.sign(at_us)
-    things = tuple((colour, shape, PLACES[place]) for place, colour, shape in sorted(found))
-    return Content(things, (sign.text, PLACES[sign.place]) if sign is not None else None)
-
-
-def caption(content: Content) -> str:
-    """All of it in words, as the world's own captions say it."""
-    parts = [f"a {colour} {shape} {at_place(place)}" for colour, shape, place in content.things]
-    if content.sign is not None:
-        parts.append(f"a sign that says {content.sign[0]} {at_place(content.sign[1])}")
-    return ", ".join(parts) or "nothing"
-
-
-def sayings(dice: np.random.Generator, contents: Sequence[Content]) -> tuple[list[str], Tensor]:
-    """A text for each picture, true of it; and of which of the others it is true as well: [pictures, texts]."""
-    texts, truth = [], torch.zeros(len(contents), len(contents))
-    for n, content in enumerate(contents):
-        text, holds = _saying(dice, content)
-        texts.append(text)
-        truth[:, n] = torch.tensor([float(holds(other)) for other in contents])
-    return texts, truth
-
-
-@dataclass(frozen=True)
-class Saying:
-    """What texts may say of a picture: one of `forms`, filled with `words`; and of which pictures that is true."""
-
-    forms: tuple[str, ...]
-    words: str
-    holds: Callable[[Content], bool]
-
-
-def _saying(dice: np.random.Generator, content: Content) -> tuple[str, Callable[[Content], bool]]:
-    options = [_whole(content)]
-    options += [of(*thing) for thing in content.things for of in (_thing, _thing_there, _shape, _colour)]
-    if content.sign is not None:
-        options += [_sign(content.sign[0])] * 2
-    # The whole picture is what tells frames of one film apart.
-    chosen = options[0] if dice.random() < _WHOLE else options[int(dice.integers(len(options)))]
-    form = chosen.forms[int(dice.integers(len(chosen.forms)))]
-    return form.format(chosen.words), chosen.holds
-
-
-def _whole(content: Content) -> Saying:
-    return Saying(("{}",), caption(content), lambda one: (one.things, one.sign) == (content.things, content.sign))
-
-
-def _thing(colour: str, shape: str, _: str) -> Saying:
-    def holds(one: Content) -> bool:
-        return any(thing[:2] == (colour, shape) for thing in one.things)
-
-    return Saying(_OF_LOOKS, f"{colour} {shape}", holds)
-
-
-def _thing_there(colour: str, shape: str, place: str) -> Saying:
-    return Saying(("a {}",), f"{colour} {shape} {at_place(place)}", lambda one: (colour, shape, place) in one.things)
-
-
-def _shape(_: str, shape: str, __: str) -> Saying:
-    forms = ("What colour was the {}?", "a {}", "the {}")
-    return Saying(forms, shape, lambda one: any(thing[1] == shape for thing in one.things))
-
-
-def _colour(colour: str, _: str, __: str) -> Saying:
-    forms = ("What shape was the {} object?", "something {}", "the {} object")
-    return Saying(forms, colour, lambda one: any(thing[0] == colour for thing in one.things))
-
-
-def _sign(text: str) -> Saying:
-    forms = ("a sign that says {}", "the sign {}", "When did the sign say {}?", "{}")
-    return Saying(forms, text, lambda one: one.sign is not None and one.sign[0] == text)
-
-
-_OF_LOOKS: Final = (
-    "a {}",
-    "the {}",
-    "Was there ever a {}?",
-    "Where was the {} last at rest?",
-    "Where was the {}?",
-    "When did the {} first appear?",
-    "Is there a {}?",
-)
-
 # ---------------------------------------------------------------- frames
 
 
-class _Frames:
+class Frames:
     """Frames as the frozen layers of the vision encoder see them, and what is in them."""
 
     def __init__(self, model: Path, banks: Path, scale: float, *, held_out: bool) -> None:
@@ -327,7 +249,7 @@ def _freeze(model: Path, pictures: Sequence[Pictures], file: Path) -> None:
 
 
 @torch.inference_mode()
-def recalls(encoder: Any, tokenizer: Any, frames: _Frames) -> dict[str, float]:
+def recalls(encoder: Any, tokenizer: Any, frames: Frames) -> dict[str, float]:
     """How often a caption's picture is the first of 100, and among the first five of 1000."""
     rows = list(frames.distinct(1000))
     with torch.autocast("cpu", torch.bfloat16):

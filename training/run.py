@@ -4,11 +4,34 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import torch
 
 SAVE_EVERY_S: Final = 120.0
+LOOK_EVERY_S: Final = 90.0
+
+
+class Learner(Protocol):
+    """What learns in a stage, a step at a time."""
+
+    step: int
+
+    @property
+    def over(self) -> bool:
+        """Whether the stage has nothing more to learn."""
+
+    def learn(self, passed: float) -> float:
+        """One step; the loss. passed: share of the piece's time that is over."""
+
+    def look(self) -> Mapping[str, float]:
+        """How far it is, on held-out films."""
+
+    def state(self) -> dict[str, Any]:
+        """All that the next piece needs."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
 
 
 class Run:
@@ -18,19 +41,29 @@ class Run:
         """minutes: after so long the piece ends, to be gone on with by another."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._ends = time.monotonic() + minutes * 60
-        self._saved = time.monotonic()
+        self._lasts_s = minutes * 60
         self._began = time.monotonic()
 
     @property
-    def out_of_time(self) -> bool:
-        """Whether this piece is over."""
-        return time.monotonic() >= self._ends
+    def passed(self) -> float:
+        """Share of the piece's time that is over: from 1 on, so is the piece."""
+        return (time.monotonic() - self._began) / self._lasts_s if self._lasts_s else 1.0
 
-    @property
-    def due(self) -> bool:
-        """Whether it is time to save."""
-        return time.monotonic() - self._saved >= SAVE_EVERY_S
+    def go_on(self, learner: Learner) -> None:
+        """Learn from where the last piece stopped until the stage or this piece is over."""
+        if (state := self.load()) is not None:
+            learner.restore(state)
+        looked = saved = time.monotonic()
+        losses: list[float] = []
+        while not learner.over and (passed := self.passed) < 1:
+            losses.append(learner.learn(passed))
+            if time.monotonic() - looked > LOOK_EVERY_S:
+                self.log(step=learner.step, loss=sum(losses) / len(losses), **learner.look())
+                looked, losses = time.monotonic(), []
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                self.save(learner.state())
+                saved = time.monotonic()
+        self.save(learner.state())
 
     def load(self) -> dict[str, Any] | None:
         """What the last piece saved; None at the very beginning."""
@@ -42,7 +75,6 @@ class Run:
         fresh = self.folder / "state.new"
         torch.save(dict(state), fresh)
         fresh.rename(self.folder / "state.pt")
-        self._saved = time.monotonic()
 
     def log(self, **figures: float | int | str) -> None:
         """A line of the log, and of the terminal."""

@@ -1,7 +1,7 @@
 """First stage: the vision encoder learns to tell what stands in each place, from labels read off the scripts."""
 
 import math
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +27,6 @@ STEPS: Final = 1000
 _RATE: Final = 1.2e-3
 _WARMUP: Final = 200
 _EMPTY_WEIGHT: Final = 0.3
-_LOOK_EVERY_S: Final = 60.0
 _WIDTH: Final = int(VISION["hidden_size"]) * SHUFFLE**2
 
 
@@ -68,54 +67,72 @@ def normalised(pictures: Tensor) -> Tensor:
     return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+class Learner:
+    """The encoder and its reader, with all that a piece hands on to the next."""
+
+    def __init__(self, folder: Path, training: Sights, held_out: Sights, steps: int) -> None:
+        self._training, self._held_out, self._steps = training, held_out, steps
+        self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+        self._reader = Reader()
+        self._learning = nn.ModuleDict({"vision": self.model.model.vision_model, "reader": self._reader})
+        self._optimizer = torch.optim.AdamW(
+            self._learning.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+        )
+        self.step = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self._steps
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._learning.load_state_dict(state["learning"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step = int(state["step"])
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        return {
+            "learning": self._learning.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "step": self.step,
+        }
+
+    def learn(self, _: float) -> float:
+        """One step; the loss."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = _rate(self.step, self._steps)
+        dice = torch.Generator().manual_seed(self.step)
+        batch = torch.randint(len(self._training.pictures), (BATCH,), generator=dice)
+        pixels = _disturbed(normalised(self._training.pictures[batch]), dice)
+        with torch.autocast("cpu", torch.bfloat16):
+            read = self._reader(place_features(self.model, pixels))
+        loss = _loss(read, self._training, batch)
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._learning.parameters(), 1.0)
+        self._optimizer.step()
+        self.step += 1
+        return loss.item()
+
+    def look(self) -> dict[str, float]:
+        """What it tells apart."""
+        return accuracies(self.model, self._reader, self._held_out)
+
+
 def train(model_folder: Path, banks: Path, run: Run, scale: float = 1.0) -> bool:
     """One piece. True when the stage is over; the model's folder then holds what was learnt.
 
     scale: share of the films and of the steps that a whole training takes.
     """
     training, held_out = (_sights(banks, model_folder, scale, held_out=kind) for kind in (False, True))
-    steps = round(STEPS * scale)
-    model: Any = AutoModelForImageTextToText.from_pretrained(model_folder, dtype=torch.float32)
-    reader = Reader()
-    parameters = [*model.model.vision_model.parameters(), *reader.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True)
-    step = 0
-    if (state := run.load()) is not None:
-        model.model.vision_model.load_state_dict(state["vision"])
-        reader.load_state_dict(state["reader"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = int(state["step"])
-
-    def save() -> None:
-        learnt = {"vision": model.model.vision_model.state_dict(), "reader": reader.state_dict()}
-        run.save({**learnt, "optimizer": optimizer.state_dict(), "step": step})
-
-    looked, losses = time.monotonic(), []
-    while step < steps and not run.out_of_time:
-        for group in optimizer.param_groups:
-            group["lr"] = _rate(step, steps)
-        dice = torch.Generator().manual_seed(step)
-        batch = torch.randint(len(training.pictures), (BATCH,), generator=dice)
-        pixels = _disturbed(normalised(training.pictures[batch]), dice)
-        with torch.autocast("cpu", torch.bfloat16):
-            read = reader(place_features(model, pixels))
-        loss = _loss(read, training, batch)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        losses.append(loss.item())
-        step += 1
-        if time.monotonic() - looked > _LOOK_EVERY_S:
-            run.log(step=step, loss=float(np.mean(losses)), **accuracies(model, reader, held_out))
-            looked, losses = time.monotonic(), []
-        if run.due:
-            save()
-    save()
-    run.log(step=step, **accuracies(model, reader, held_out))
-    if step >= steps:
-        model.save_pretrained(model_folder)
-    return step >= steps
+    learner = Learner(model_folder, training, held_out, round(STEPS * scale))
+    run.go_on(learner)
+    run.log(step=learner.step, **learner.look())
+    if learner.over:
+        learner.model.save_pretrained(model_folder)
+    return learner.over
 
 
 def _rate(step: int, steps: int) -> float:

@@ -1,4 +1,4 @@
-"""Films for the language model: features that the trained encoder gives, questions, and batches of lessons."""
+"""Films for the language model: what the trained encoder sees in them, questions, and batches of lessons."""
 
 import pickle
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,9 @@ from transformers import AutoModelForImageTextToText
 
 from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, scaled, strangers
 from training.films import Film, training_preset
+from training.labels import FOREIGN, blank_labels, labels_of
 from training.lessons import DESCRIBE, LEVELS, Item, Lesson, Writer, cannot_tell, choose, draw_sheet
+from training.reading import Fit, read
 from training.see import normalised, place_features
 from training.watching import State, states_of
 from training.world import Script, Sheet, Shown, Witness, WorldQuestion, captions, questions
@@ -42,7 +44,7 @@ _EASIER: Final = 0.4
 
 @dataclass(frozen=True)
 class Story:
-    """A film without its pictures: their features are rows [first, first + len(times)) of the shelf's."""
+    """A film without its pictures: what is seen in them is rows [first, first + len(times)) of the shelf's."""
 
     script: Script
     times: tuple[int, ...]
@@ -53,18 +55,18 @@ class Story:
 
 @dataclass(frozen=True)
 class Batch:
-    """Lessons side by side: ids, segments, answers [n, length]; features [frames, 9, width] in reading order."""
+    """Lessons side by side: ids, segments, answers [n, length]; seen [frames, 9, numbers] in reading order."""
 
     ids: Tensor
     segments: Tensor
     positions: Tensor
     answers: Tensor
-    features: Tensor
+    seen: Tensor
     skills: list[list[str]]
 
 
 def prepare(model: Path, banks: Path, scale: float = 1.0, *, held_out: bool) -> Path:
-    """Draw the films and compute their features, where they are not there yet; the folder."""
+    """Draw the films and look at them, where that is not done yet; the folder. Those held out come after the others."""
     name = "stories-held-out" if held_out else "stories"
     first = (HELD_OUT_SEEDS if held_out else TRAINING_SEEDS) + _FIRST
     fill(banks / name, first, scaled(HELD_OUT_FILMS if held_out else FILMS, scale), training_preset, model)
@@ -77,13 +79,24 @@ def prepare(model: Path, banks: Path, scale: float = 1.0, *, held_out: bool) -> 
     stories: list[Story] = []
     parts = [features_of(seer, others)]
     rows = len(others)
+    fit = Fit(parts[0].shape[-1])
+    fit.add(parts[0], [blank_labels(FOREIGN)] * rows)
     for film in films_of(banks / name):
         parts.append(features_of(seer, film.pictures))
+        fit.add(parts[-1], [labels_of(film.script, at_us, film.width, film.height) for at_us in film.times])
         stories.append(_story(film, rows))
         rows += len(film.times)
-    np.save(folder / "features.npy", np.concatenate(parts))
+    reading = load_reading(banks) if held_out else fit.solve()
+    np.save(folder / "reading.npy", reading)
+    np.save(folder / "seen.npy", np.concatenate([read(part, reading) for part in parts]))
     (folder / "stories.pkl").write_bytes(pickle.dumps(stories))
     return folder
+
+
+def load_reading(banks: Path) -> NDArray[np.float32]:
+    """How features are read, fitted to the training films: [numbers, width]. `prepare` leaves it there."""
+    reading: NDArray[np.float32] = np.load(banks / "stories-features" / "reading.npy")
+    return reading
 
 
 def load_stories(folder: Path) -> list[Story]:
@@ -131,7 +144,7 @@ class Shelf(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         dice = np.random.default_rng([self._seed, 50])
-        features = np.load(self._folder / "features.npy", mmap_mode="r")
+        seen = np.load(self._folder / "seen.npy")
         writer = Writer(self._model)
         while True:
             easier = self._level > 0 and not self._only and dice.random() < _EASIER
@@ -142,7 +155,7 @@ class Shelf(IterableDataset[Batch]):
             )
             # Lessons of about one length share a batch: little of it is padding.
             for n in dice.permutation(_SORTED):
-                yield collate(lessons[n * self._batch : (n + 1) * self._batch], features)
+                yield collate(lessons[n * self._batch : (n + 1) * self._batch], seen)
 
     def _lesson(self, dice: np.random.Generator, level: int, writer: Writer) -> Lesson:
         """A sheet costs as much for one question as for many: those with few are left out."""
@@ -181,7 +194,7 @@ def _strange(sheet: Sheet, row: int) -> Sheet:
     return Sheet(evidence, tuple(Shown(row, one.media_us) for one in sheet.window), sheet.now_us)
 
 
-def collate(lessons: Sequence[Lesson], features: NDArray[np.float16]) -> Batch:
+def collate(lessons: Sequence[Lesson], seen: NDArray[np.float16]) -> Batch:
     """Lessons as one batch; padding is a segment of its own (-1)."""
     length = max(len(lesson.ids) for lesson in lessons)
     shape = (len(lessons), length)
@@ -193,7 +206,7 @@ def collate(lessons: Sequence[Lesson], features: NDArray[np.float16]) -> Batch:
         answers[n, :size] = torch.tensor(lesson.answers)
         positions[n, :size] = torch.from_numpy(_positions(np.array(lesson.segments)))
     rows = [row for lesson in lessons for row in lesson.frames]
-    picked = torch.from_numpy(np.stack([features[row] for row in rows]))
+    picked = torch.from_numpy(seen[rows])
     return Batch(ids, segments, positions, answers, picked, [lesson.skills for lesson in lessons])
 
 

@@ -42,7 +42,7 @@ def main() -> int:
             match.make_blank_encoder(encoder, model)
         over = match.train(model, encoder, films, run, asked.scale)
     else:
-        over = tell.train(model, films, run, asked.minutes, asked.scale, last=asked.last)
+        over = tell.train(model, films, run, asked.scale, last=asked.last)
     return 0 if over else _UNFINISHED
 
 

@@ -1,6 +1,7 @@
 """A piece of a training: cut off, gone on with, and drawn."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from training import plot
+from training import run as run_module
 from training.run import Run
 
 
@@ -23,9 +25,52 @@ def test_what_was_saved_is_there_for_the_next_piece(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "see").iterdir()] == ["state.pt"]
 
 
-def test_a_piece_ends(tmp_path: Path) -> None:
-    assert Run(tmp_path, 0).out_of_time
-    assert not Run(tmp_path, 1).out_of_time
+class Counter:
+    """Learns to count to a number."""
+
+    def __init__(self, steps: int, run: Run | None = None) -> None:
+        self.step, self._steps, self._run = 0, steps, run
+
+    @property
+    def over(self) -> bool:
+        return self.step >= self._steps
+
+    def learn(self, passed: float) -> float:
+        assert 0 <= passed < 1
+        self.step += 1
+        return 1 / self.step
+
+    def look(self) -> dict[str, float]:
+        return {"all": self.step / self._steps}
+
+    def state(self) -> dict[str, int]:
+        return {"step": self.step}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        self.step = state["step"]
+
+
+def test_a_piece_ends_with_its_time_or_with_the_stage(tmp_path: Path) -> None:
+    assert Run(tmp_path, 0).passed >= 1
+    Run(tmp_path, 0).go_on(nothing := Counter(3))
+    assert nothing.step == 0
+    Run(tmp_path, 10).go_on(all_of_it := Counter(3))
+    assert all_of_it.step == 3
+
+
+def test_a_piece_goes_on_where_the_last_one_stopped(tmp_path: Path) -> None:
+    Run(tmp_path, 10).go_on(Counter(3))
+    Run(tmp_path, 10).go_on(more := Counter(5))
+    assert more.step == 5
+    assert Run(tmp_path, 10).load() == {"step": 5}
+
+
+def test_a_piece_looks_and_saves_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "LOOK_EVERY_S", -1.0)
+    monkeypatch.setattr(run_module, "SAVE_EVERY_S", -1.0)
+    Run(tmp_path, 10).go_on(Counter(3))
+    told = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert told == [{"step": n, "loss": round(1 / n, 4), "all": round(n / 3, 4)} for n in (1, 2, 3)]
 
 
 def test_the_log_grows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
