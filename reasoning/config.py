@@ -10,6 +10,7 @@ class ReasoningConfig(msgspec.Struct, frozen=True):
 
     model: ModelConfig
     evidence_cache_bytes: int = 512 * 2**20
+    slots: int = 8
     window_frames: int = 8
     recall_timeout_us: int = 2_000_000
     max_open_questions: int = 1024

@@ -12,6 +12,7 @@ from transformers import DynamicCache
 
 from perception.vision import to_tensor
 from perception.window import VisualTokens
+from reasoning.cache import new_cache
 from reasoning.families.common import Family
 
 
@@ -39,7 +40,7 @@ class Decoding:
         given = 0 if self._visual is None else self._visual.shape[0]
         if self._pictured[-1] != given:
             raise ValueError(f"{self._pictured[-1]} places for {given} visual tokens")
-        self._cache: Any = DynamicCache(config=self._model.config.get_text_config(decoder=True))
+        self._cache: DynamicCache | None = new_cache(self._model.config.get_text_config(decoder=True))
         self.read = 0
         """Tokens read so far, of the prompt and of the answer."""
         self._logits: torch.Tensor | None = None
@@ -97,13 +98,41 @@ class Decoding:
         ids = torch.tensor([[token]], device=self._ids.device)
         self._forward(ids, self.read, self.read + 1, {})
 
+    # ------------------------------------------------------------ among others
+
+    @property
+    def cache(self) -> DynamicCache:
+        """What was read, one row. Raises RuntimeError where a batch holds it."""
+        if self._cache is None:
+            raise RuntimeError("a batch holds what was read")
+        return self._cache
+
+    def release(self) -> None:
+        """A batch holds from now on what was read."""
+        self._cache = None
+
+    def adopt(self, cache: DynamicCache) -> None:
+        """What was read comes back from a batch."""
+        self._cache = cache
+
+    def next_places(self) -> torch.Tensor:
+        """Positions of the next token: [1, 1], or [planes, 1, 1]."""
+        return self._positions.between(self.read, self.read + 1)
+
+    def take(self, logits: torch.Tensor) -> None:
+        """A batch has read a token of ours; the scores of the next one."""
+        self._logits = logits
+        self.read += 1
+
+    # ------------------------------------------------------------ alone
+
     def _is_pictured(self, place: int) -> bool:
         return bool(self._pictured[place] > (self._pictured[place - 1] if place else 0))
 
     def _forward(self, ids: torch.Tensor, start: int, end: int, more: dict[str, Any]) -> None:
         places = self._positions.between(start, end)
         out = self._model(
-            input_ids=ids, position_ids=places, past_key_values=self._cache, use_cache=True, logits_to_keep=1, **more
+            input_ids=ids, position_ids=places, past_key_values=self.cache, use_cache=True, logits_to_keep=1, **more
         )
         self._logits = out.logits[0, -1]
         self.read = end

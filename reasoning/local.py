@@ -3,8 +3,9 @@
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -26,6 +27,7 @@ from perception.encoders import VisionHalf
 from perception.messages import Fault
 from perception.vision import CheckpointVision, decode_picture
 from perception.window import VisualTokens
+from reasoning.batch import Batch
 from reasoning.decoding import Decoding
 from reasoning.engine import Delta, EngineOutput, Failed, Finished, Request, Started
 from reasoning.evidence import EvidenceCache
@@ -66,10 +68,16 @@ class _Running:
 
 
 class LocalEngine:
-    """Implements `Engine`, one request after the other."""
+    """Implements `Engine`: prompts are read one after the other, and all that have been read are decoded together."""
 
     def __init__(
-        self, family: Family, renderer: Renderer, vision: VisionHalf, cache: EvidenceCache, chunk: int | None = None
+        self,
+        family: Family,
+        renderer: Renderer,
+        vision: VisionHalf,
+        cache: EvidenceCache,
+        chunk: int | None = None,
+        slots: int = 1,
     ) -> None:
         """chunk: tokens of a prompt that a step reads at most; None: what this machine reads in `STEP_S`."""
         self.family = family
@@ -80,13 +88,15 @@ class LocalEngine:
         self._ends = _end_tokens(family.model, family.tokenizer)
         self._context = int(getattr(family.model.config.get_text_config(), "max_position_embeddings", 2**31))
         self._running: OrderedDict[str, _Running] = OrderedDict()
+        self._batch = Batch(family)
+        self._slots = slots
         self._exhausted_at: deque[float] = deque(maxlen=_EXHAUSTED)
         self.pace = self._measured_pace() if chunk is None else Pace(chunk)
 
     @property
     def slots(self) -> int:
         """See `Engine.slots`."""
-        return 1
+        return self._slots
 
     @property
     def chunk(self) -> int:
@@ -120,29 +130,41 @@ class LocalEngine:
     def close(self) -> None:
         """See `Engine.close`."""
         self._running.clear()
+        self._batch.clear()
         self.cache.clear()
 
     def step(self) -> list[EngineOutput]:
-        """See `Engine.step`. What goes wrong is the end of one request and of no other.
+        """See `Engine.step`: a token for each that has been read, then a piece of the first that has not.
 
-        Raises where the device is lost: no request could be answered any more.
+        What goes wrong is the end of one request and of no other. Raises where the device is lost: no request could be
+        answered any more.
         """
-        if not self._running:
-            return []
-        running = next(iter(self._running.values()))
+        outputs: list[EngineOutput] = []
+        if saying := [one for one in self._running.values() if one.tokens]:
+            outputs += self._guarded(saying[-1], partial(self._decode, saying))
+        else:
+            self._batch.clear()
+        reading = next((one for one in self._running.values() if not one.tokens), None)
+        if reading is not None:
+            outputs += self._guarded(reading, partial(self._advance, reading))
+        return outputs
+
+    def _guarded(self, blamed: _Running, work: Callable[[], list[EngineOutput]]) -> list[EngineOutput]:
+        """Do it; where that fails, `blamed` fails."""
         try:
-            outputs = self._advance(running)
+            outputs = work()
         except torch.AcceleratorError:
             # Whatever is asked of the device from now on fails likewise.
             raise
         except torch.OutOfMemoryError as error:
             self._make_room(error)
-            outputs = [Failed(running.request.id, _FULL)]
+            outputs = [Failed(blamed.request.id, _FULL)]
         except Exception as error:
             log.error("a request failed: %s", type(error).__name__, exc_info=error)
-            outputs = [Failed(running.request.id, _BROKEN)]
-        if outputs and isinstance(outputs[-1], Finished | Failed):
-            self._running.pop(running.request.id, None)
+            outputs = [Failed(blamed.request.id, _BROKEN)]
+        for output in outputs:
+            if isinstance(output, Finished | Failed):
+                self._running.pop(output.id, None)
         return outputs
 
     def _make_room(self, error: torch.OutOfMemoryError) -> None:
@@ -172,7 +194,7 @@ class LocalEngine:
                 return []
         if running.decoding is None and not self._open(running):
             return [Failed(running.request.id, _TOO_LONG)]
-        return self._read_or_decode(running)
+        return self._read(running)
 
     def _is_ready(self, picture: Picture) -> bool:
         return self.cache.holds(picture) if isinstance(picture, Evidence) else picture.tokens is not None
@@ -201,12 +223,20 @@ class LocalEngine:
             prompt = prompt.smaller()
         return False
 
-    def _read_or_decode(self, running: _Running) -> list[EngineOutput]:
+    def _decode(self, saying: Sequence[_Running]) -> list[EngineOutput]:
+        """A token for each of these. It was the last to come, where the model fails on all of them together."""
+        began = time.perf_counter()
+        self._batch.extend([(one.decoding, one.tokens[-1]) for one in saying if one.decoding is not None])
+        self.pace.note(time.perf_counter() - began)
+        return [output for one in saying for output in self._guarded(one, partial(self._say_next, one))]
+
+    def _say_next(self, running: _Running) -> list[EngineOutput]:
+        assert running.decoding is not None
+        return self._say(running, running.decoding.token())
+
+    def _read(self, running: _Running) -> list[EngineOutput]:
         decoding, request = running.decoding, running.request
         assert decoding is not None
-        if decoding.prefilled:
-            decoding.extend(running.tokens[-1])
-            return self._say(running, decoding.token())
         began, before = time.perf_counter(), decoding.read
         complete = decoding.prefill(self.chunk)
         self.pace.note_chunk(decoding.read - before, time.perf_counter() - began)
@@ -257,7 +287,7 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(one for one in (*ends, tokenizer.eos_token_id) if one is not None)
 
 
-def load_engine(config: ModelConfig, cache_bytes: int, chunk: int | None = None) -> LocalEngine:
+def load_engine(config: ModelConfig, cache_bytes: int, chunk: int | None = None, slots: int = 1) -> LocalEngine:
     """The engine of a checkpoint folder. Raises StartRefused."""
     what = "the model"
     settings = load_config(config, what)
@@ -271,7 +301,7 @@ def load_engine(config: ModelConfig, cache_bytes: int, chunk: int | None = None)
     renderer = Renderer(tokenizer, family.image_token, family.marks, folder)
     cache = EvidenceCache(vision, checkpoint_hash(folder), cache_bytes)
     with refusing("the model cannot be read in chunks"):
-        engine = LocalEngine(family, renderer, vision, cache, chunk)
+        engine = LocalEngine(family, renderer, vision, cache, chunk, slots)
     engine.pace.note(vision.slowest_s)
     try_engine(family, renderer, vision, most=_TRIAL_CHUNKS * engine.chunk)
     return engine

@@ -43,7 +43,7 @@ _TOO_MANY: Final = Fault("too_many_questions", "too many questions are open: wai
 
 
 class ReasoningStage:
-    """Hands questions to its engine in order, as many as that works on at once; the others are recalled meanwhile."""
+    """Hands questions to its engine, as many as that works on at once; the others are recalled meanwhile."""
 
     def __init__(self, config: ReasoningConfig, engine: Engine, window: WindowSource, clock: Clock) -> None:
         self._config, self._engine, self._window, self._clock = config, engine, window, clock
@@ -225,8 +225,15 @@ class ReasoningStage:
     def _next_ready(self) -> Question | None:
         if len(self._begun) >= self._engine.slots:
             return None
-        ready = (one for one in self._open.values() if one.context is not None and one.id not in self._begun)
-        return next(ready, None)
+        ready = [one for one in self._open.values() if one.context is not None and one.id not in self._begun]
+        # The first to come, of the streams that are answered least: one that asks a lot waits for itself.
+        return min(ready, key=self._answered_beside, default=None)
+
+    def _answered_beside(self, question: Question) -> int:
+        """How many questions about its streams are being answered now."""
+        streams = {asked.stream for asked in question.ask.streams}
+        begun = (self._open[name] for name in self._begun)
+        return sum(any(asked.stream in streams for asked in one.ask.streams) for one in begun)
 
     def _begin_ready(self) -> None:
         while (question := self._next_ready()) is not None and question.context is not None:

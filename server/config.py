@@ -62,6 +62,8 @@ class ReasoningSection(Section):
     """Kernel of attention."""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """Threads of the model on the CPU; 0: chosen from the machine."""
+    slots: Annotated[int, Field(ge=1, le=256)] = 8
+    """Questions that are answered at once, a token each a step; more share the machine, more memory."""
     evidence_cache_bytes: Annotated[int, Field(ge=0, le=LARGEST_BYTES)] = 512 * 2**20
     """Visual tokens of recalled keyframes that are kept; more memory, fewer encodings."""
     recall_timeout_ms: Annotated[int, Field(ge=10, le=60_000)] = 2_000

@@ -66,6 +66,7 @@ def reasoning_config(config: Config, models: ResolvedModels) -> ReasoningConfig:
     section = config.reasoning
     settings = ReasoningConfig(
         model=_model(config, section, models.model),
+        slots=section.slots,
         evidence_cache_bytes=section.evidence_cache_bytes,
         window_frames=config.window.frames,
         recall_timeout_us=section.recall_timeout_ms * 1000,

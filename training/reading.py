@@ -24,6 +24,10 @@ WIDTH: Final = _MIDDLE + 2
 """Numbers that a place is read as: which it is, what stands there, its colour, each digit, and its middle."""
 _MIDDLE_SCALE: Final = 2.0
 _RIDGE: Final = 10.0
+_LOUDNESS: Final = 25.0
+"""How much larger than words visual tokens are. The layers of a language model add far more to a token than the size
+of a word: a place as quiet as a word is drowned by the first of them, and cannot be looked up by those that follow.
+"""
 
 
 class Fit:
@@ -68,9 +72,26 @@ def read(features: NDArray[np.float16], reading: NDArray[np.float32]) -> NDArray
     return (features.astype(np.float32) @ reading.T).astype(np.float16)
 
 
-def reader(table: Tensor, tokenizer: Any) -> nn.Linear:
-    """The layer from readings to visual tokens. It begins with the words for what is read, where there are such."""
-    made = nn.Linear(WIDTH, table.shape[1], bias=False)
+class Reader(nn.Module):
+    """The layer from readings [n, 9, WIDTH] to visual tokens."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(WIDTH, width, bias=False)
+
+    def forward(self, read: Tensor) -> Tensor:
+        """[n, 9, width]."""
+        tokens: Tensor = _LOUDNESS * self.linear(read)
+        return tokens
+
+    def behind(self, reading: NDArray[np.float32]) -> Tensor:
+        """Reading and layer as one matrix, from features to visual tokens."""
+        return _LOUDNESS * self.linear.weight @ torch.from_numpy(reading)
+
+
+def new_reader(table: Tensor, tokenizer: Any) -> Reader:
+    """It begins with the words for what is read, where there are such."""
+    made = Reader(table.shape[1])
     words = {
         **dict(enumerate(PLACES)),
         **{_KIND + 1 + n: shape for n, shape in enumerate(SHAPES)},
@@ -80,8 +101,9 @@ def reader(table: Tensor, tokenizer: Any) -> nn.Linear:
     }
     dice = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        made.weight.copy_(torch.randn(made.weight.shape, generator=dice) * table.std())
+        weight = made.linear.weight
+        weight.copy_(torch.randn(weight.shape, generator=dice) * table.std())
         for n, word in words.items():
             [token] = tokenizer.encode(f" {word}", add_special_tokens=False)
-            made.weight[:, n] = table[token]
+            weight[:, n] = table[token]
     return made

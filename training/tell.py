@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from training.lessons import LEVELS
-from training.reading import reader
+from training.reading import new_reader
 from training.run import Run
 from training.shelf import Batch, Shelf, load_reading, prepare
 
@@ -52,7 +52,7 @@ class Learner:
         connector, text = self.model.model.connector, self.model.model.text_model
         self._shipped = connector.modality_projection
         words = text.get_input_embeddings().weight
-        connector.modality_projection = reader(words, AutoTokenizer.from_pretrained(folder))
+        connector.modality_projection = new_reader(words, AutoTokenizer.from_pretrained(folder))
         self._learning = nn.ModuleList([connector, text])
         self._average = AveragedModel(
             self._learning,
@@ -128,7 +128,7 @@ class Learner:
         with self.averaged() as model:
             learnt = model.model.connector.modality_projection
             with torch.no_grad():
-                self._shipped.proj.weight.copy_(learnt.weight @ torch.from_numpy(reading))
+                self._shipped.proj.weight.copy_(learnt.behind(reading))
             model.model.connector.modality_projection = self._shipped
             model.save_pretrained(self.folder)
             model.model.connector.modality_projection = learnt

@@ -336,6 +336,19 @@ def test_as_many_questions_as_the_engine_has_slots_are_begun(tools: Any) -> None
         check_each_ended_once(bench.outputs, ["q_0", "q_1", "q_2", "q_3"])
 
 
+def test_a_stream_that_is_asked_a_lot_waits_for_itself(tools: Any) -> None:
+    bench = Bench(tools, 2)
+    bench.see(100)
+    bench.see(100, stream=YARD, lane=1)
+    yard = [tools.asked(YARD, 1)]
+    recalls = bench.give(*(tools.ask(f"q_{n}") for n in range(3)), tools.ask("q_yard", yard))
+    bench.give(*map(context, recalls))  # type: ignore[arg-type]
+    assert [request.id for request in bench.engine.requests] == ["q_0", "q_yard"]
+    bench.run()
+    assert [request.id for request in bench.engine.requests] == ["q_0", "q_yard", "q_1", "q_2"]
+    check_each_ended_once(bench.outputs, ["q_0", "q_1", "q_2", "q_yard"])
+
+
 def test_who_has_its_recall_first_goes_first(bench: Bench, tools: Any) -> None:
     first, second = bench.give(tools.ask("slow"), tools.ask("fast"))
     assert isinstance(first, Recall)
