@@ -111,6 +111,21 @@ _ALL = (
         ),
     ),
     Bench(
+        "engine",
+        "many askers of one model",
+        (
+            Part(
+                "evaluation.micro.engine",
+                (
+                    Owed("engine.batch_ratio", "ratio", ">= 2.5"),
+                    Owed("engine.join_ratio", "ratio", "<= 2"),
+                    Owed("engine.past_ratio", "ratio", "<= 1.1"),
+                ),
+            ),
+        ),
+        limit_s=(400, 1800),
+    ),
+    Bench(
         "start",
         "starting, stopping, memory at rest",
         (

@@ -8,4 +8,6 @@ from reasoning.stage import Clock, ReasoningStage
 
 def build_stage(config: ReasoningConfig, window: WindowSource, clock: Clock) -> ReasoningStage:
     """Load the model. Raises StartRefused."""
-    return ReasoningStage(config, load_engine(config.model, config.evidence_cache_bytes, slots=config.slots), window, clock)
+    return ReasoningStage(
+        config, load_engine(config.model, config.evidence_cache_bytes, slots=config.slots), window, clock
+    )

@@ -85,7 +85,8 @@ class LocalEngine:
         self.vision = vision
         self.cache = cache
         self._tokenizer = family.tokenizer
-        self._ends = _end_tokens(family.model, family.tokenizer)
+        self.ends = _end_tokens(family.model, family.tokenizer)
+        """Tokens that end an answer."""
         self._context = int(getattr(family.model.config.get_text_config(), "max_position_embeddings", 2**31))
         self._running: OrderedDict[str, _Running] = OrderedDict()
         self._batch = Batch(family)
@@ -248,7 +249,7 @@ class LocalEngine:
         request, text = running.request, running.text
         assert text is not None
         running.tokens.append(token)
-        ended = token in self._ends
+        ended = token in self.ends
         full = len(running.tokens) >= running.most
         delta = "" if ended else text.add(token)
         if ended or full:
