@@ -198,6 +198,8 @@ class Config(Section):
     """Run code that a checkpoint carries. It can do all that you can."""
     time_zone: Annotated[str, AfterValidator(known_zone)] = "UTC"
     """IANA zone of words like "at 10:15", for streams that name none."""
+    create_key: bool = False
+    """Where there is no key, make one at the start and write it to DATA/first-key."""
     allow_files: list[Path] = []
     """Folders below which file sources may lie."""
     streams: list[StreamRequest] = []

@@ -30,11 +30,12 @@ from reasoning.messages import ForgetCaches
 from server.core import Core
 from server.errors import RequestError, not_ready, refusal
 from server.ipc.messages import StageName
+from server.keys import DEFAULT_TENANT
 from server.logs import redactor
 from server.metrics import label_of
 from server.protocol import StreamOptions, StreamRequest
 from server.sources import resolve_source, secrets_of
-from server.streams import DEFAULT_TENANT, Declaration, Registry, StreamEntry, with_options
+from server.streams import Declaration, Registry, StreamEntry, with_options
 from server.times import parse_wall
 
 logger = logging.getLogger(__name__)

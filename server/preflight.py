@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -12,9 +13,12 @@ from pathlib import Path
 
 from server.config import Config
 from server.errors import RequestError, StartError
+from server.keys import KeyFile, Keys, first_key
 from server.models import ResolvedModels, check_models, resolve_models
 from server.sources import resolve_source
 from server.times import parse_wall
+
+log = logging.getLogger(__name__)
 
 DATA_FORMAT = "1"
 """What DATA/format holds."""
@@ -22,7 +26,7 @@ DATA_FORMAT = "1"
 USER_TIMEOUT_MS = 10_000
 """A peer that takes no byte for so long is gone: accepted sockets inherit it from the listening one."""
 
-_OURS = frozenset({"format", "lock"})
+_OURS = frozenset({"format", "lock", "keys", "keys.lock", "first-key"})
 
 
 @dataclass
@@ -32,7 +36,8 @@ class Ground:
     config: Config
     models: ResolvedModels
     listener: socket.socket
-    key: str | None
+    keys: Keys
+    env_key: str | None
     _held: ExitStack = field(repr=False)
 
     @property
@@ -51,14 +56,20 @@ class Ground:
 def prepare(config: Config, env: Mapping[str, str]) -> Ground:
     """Check all and hold folder and port. Raises StartError; then nothing is held."""
     key = env.get("OMNILIVE_API_KEY") or None
-    check_key(config, key)
+    file = KeyFile(config.data)
+    there_are = bool(file.read()) or key is not None
+    if not (there_are or config.create_key):
+        check_open(config)
     check_streams(config)
     models = resolve_models(config, env)
     check_models(models, config.trust_remote_code)
     with ExitStack() as held:
         open_data(config.data, held)
+        if config.create_key and not there_are:
+            log.warning("the server's first key is in %s", first_key(config.data))
+        keys = Keys(file, key, closed=not is_loopback(config.host))
         listener = held.enter_context(bind(config.host, config.port))
-        return Ground(config, models, listener, key, held.pop_all())
+        return Ground(config, models, listener, keys, key, held.pop_all())
 
 
 def is_loopback(host: str) -> bool:
@@ -71,11 +82,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_key(config: Config, key: str | None) -> None:
-    """Beyond loopback only with a key. Raises StartError api_key_required."""
-    if key is None and not is_loopback(config.host):
+def check_open(config: Config) -> None:
+    """Without a key, on loopback only. Raises StartError api_key_required."""
+    if not is_loopback(config.host):
         raise StartError(
-            "api_key_required", f"{config.host} is reachable from outside: set OMNILIVE_API_KEY, or bind 127.0.0.1"
+            "api_key_required",
+            f"{config.host} is reachable from outside: make a key (omnilive keys create NAME, or --create-key), "
+            "or bind 127.0.0.1",
         )
 
 

@@ -22,6 +22,8 @@ from server.sources import secrets_of
 logger = logging.getLogger(__name__)
 
 GOING_AWAY = 1001
+NO_LONGER_ALLOWED = 1008
+KEYS_EVERY_S = 1.0
 STAGES_GRACE_S = 3.0
 SOCKETS_GRACE_S = 1.0
 HURRY_S = 0.2
@@ -47,7 +49,9 @@ class Running:
         """Until asked to stop. Raises StartError or ServerFailed."""
         host = self._host()
         self._hub.attach(host)
+        self._ground.keys.on_change = self._shut_out
         doors = self._doors()
+        looking = asyncio.create_task(self._look_at_keys())
         serving = asyncio.create_task(doors.serve(sockets=[self._ground.listener]))
         try:
             if await self._start(host):
@@ -57,13 +61,24 @@ class Running:
                 await self._until_stop(serving)
             return 0
         finally:
+            looking.cancel()
             await self._shut(doors, serving, host)
+
+    async def _look_at_keys(self) -> None:
+        """Keys that are revoked beside us end the websockets that they opened, also while nobody asks anything."""
+        while True:
+            await asyncio.sleep(KEYS_EVERY_S)
+            self._ground.keys.refresh()
+
+    def _shut_out(self) -> None:
+        keys = self._ground.keys
+        self._hub.sessions.close_those_of(lambda principal: not keys.opens(principal), NO_LONGER_ALLOWED)
 
     def _host(self) -> StageHost:
         config = self._ground.config
         secrets = [secret for stream in config.streams for secret in secrets_of(stream.source.url or "")]
-        if self._ground.key is not None:
-            secrets.append(self._ground.key)
+        if self._ground.env_key is not None:
+            secrets.append(self._ground.env_key)
         return StageHost(
             stage_configs(config, self._ground.models),
             self._hub,
@@ -125,7 +140,7 @@ class Running:
         limits = self._ground.config.limits
         BoundedHttp.patience_s = limits.body_timeout_s
         config = uvicorn.Config(
-            create_app(self._hub, self._ground.key),
+            create_app(self._hub, self._ground.keys),
             http=BoundedHttp,
             ws=DrainingWebSocket,
             ws_max_size=limits.message_bytes,

@@ -18,8 +18,6 @@ from server.watchers import Watcher
 if TYPE_CHECKING:
     from server.pushing import Pusher
 
-DEFAULT_TENANT = "default"
-
 
 class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """All that makes a stream, as it is kept with its memory and handed back at start. Carries credentials."""

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from memory.messages import EventRecord
 from perception.messages import Percept
+from server.keys import Principal
 from server.metrics import Metrics
 
 MAX_EVENTS = 256
@@ -79,16 +81,19 @@ class Sessions:
         self.idle = asyncio.Event()
         self.idle.set()
         self._closing: dict[object, asyncio.Future[int]] = {}
+        self._whose: dict[object, Principal] = {}
 
-    def enter(self, session: object) -> asyncio.Future[int]:
-        """A future for the code that the session is to close with."""
+    def enter(self, session: object, principal: Principal) -> asyncio.Future[int]:
+        """A future for the code that the session is to close with. principal: whose it is."""
         self.idle.clear()
+        self._whose[session] = principal
         future = self._closing[session] = asyncio.get_running_loop().create_future()
         return future
 
     def leave(self, session: object) -> None:
         """The session is over."""
         self._closing.pop(session, None)
+        self._whose.pop(session, None)
         if not self._closing:
             self.idle.set()
 
@@ -97,6 +102,12 @@ class Sessions:
         future = self._closing.get(session)
         if future is not None and not future.done():
             future.set_result(code)
+
+    def close_those_of(self, shut_out: Callable[[Principal], bool], code: int) -> None:
+        """Ask those to close whose key opens nothing any more."""
+        for session, principal in list(self._whose.items()):
+            if shut_out(principal):
+                self.close(session, code)
 
     def close_all(self, code: int) -> None:
         """Ask all to close."""

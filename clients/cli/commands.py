@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from clients.cli import ask, evaluate, serve, streams
+from clients.cli import ask, evaluate, keys, serve, streams
 from clients.cli.common import fail, refused
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("demo")(serve.demo)
 app.add_typer(serve.config, name="config")
+app.add_typer(keys.keys, name="keys")
 app.command("add")(streams.add)
 app.command("streams")(streams.streams)
 app.command("events")(streams.events)
@@ -30,7 +31,7 @@ app.command("bench")(evaluate.bench)
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """Of the click that typer carries; it has no public name there."""
 
-_OF_SERVER = ("serve", "config")
+_OF_SERVER = ("serve", "config", "keys")
 """Commands whose refusals have the codes of a server that does not start."""
 
 

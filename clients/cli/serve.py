@@ -23,6 +23,7 @@ def serve(
     asr: Annotated[str | None, typer.Option(help="Speech recogniser: folder or hub id [off].")] = None,
     file: File = None,
     allow_files: Annotated[list[str] | None, typer.Option(help="Folder whose files may be streams.")] = None,
+    create_key: Annotated[bool, typer.Option(help="Make a key where there is none; DATA/first-key holds it.")] = False,
     trust_remote_code: Annotated[bool, typer.Option(help="Run code that a checkpoint brings.")] = False,
 ) -> int:
     """Run the server until Ctrl-C."""
@@ -34,6 +35,7 @@ def serve(
     flags: dict[str, Any] = {
         "host": host, "port": port, "data": data, "model": model, "encoder": encoder, "asr": asr,
         "allow_files": allow_files or None, "trust_remote_code": trust_remote_code or None,
+        "create_key": create_key or None,
     }  # fmt: skip
     try:
         loaded = load_config(flags, os.environ, file)

@@ -10,12 +10,13 @@ from server.doors.guard import Guard
 from server.doors.replies import install_errors
 from server.errors import RequestError
 from server.hub import Hub
+from server.keys import Keys
 
 _ABOUT = "Watches live video, remembers it, and answers questions with the moments that prove the answer."
 
 
-def create_app(hub: Hub, key: str | None) -> Guard:
-    """All doors of a hub. key: what every caller must send, None on a loopback without one."""
+def create_app(hub: Hub, keys: Keys) -> Guard:
+    """All doors of a hub. keys: what opens them."""
     app = FastAPI(
         title="OmniLive", version=system.server_version(), description=_ABOUT, redoc_url=None, redirect_slashes=False
     )
@@ -25,7 +26,7 @@ def create_app(hub: Hub, key: str | None) -> Guard:
         app.include_router(router)
     app.add_api_websocket_route("/{path:path}", _no_such_socket)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
-    return Guard(app, hub.core, key)
+    return Guard(app, hub.core, keys)
 
 
 async def _no_such_socket(socket: WebSocket, path: str) -> None:

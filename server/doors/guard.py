@@ -1,7 +1,6 @@
 """In front of every route, websockets included: host, origin, key, limits, draining. Raw ASGI: nothing slips by."""
 
 import asyncio
-import hmac
 import ipaddress
 import json
 import logging
@@ -9,15 +8,14 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from server.config import Config
 from server.core import Core
 from server.errors import RequestError, internal_error, not_ready
+from server.keys import ANYONE, Keys, Principal
 from server.logs import request_id
-from server.streams import DEFAULT_TENANT
 from server.views import error_body
 
 logger = logging.getLogger("server.access")
@@ -30,7 +28,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PROTOCOL = "omnilive.v1"
 KEY_PROTOCOL = "omnilive.key."
-ALL_SCOPES = frozenset({"view", "ask", "ingest", "admin"})
 
 _OPEN = re.compile(r"/(livez|readyz|assets/.*)?")
 _CHANGES = frozenset({"POST", "PUT", "PATCH"})
@@ -39,22 +36,14 @@ _QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 _GOODBYE_S = 1.0
 
 
-@dataclass(frozen=True)
-class Principal:
-    """Who asks: a tenant and what its key allows."""
-
-    tenant: str
-    scopes: frozenset[str]
-
-
 class Guard:
     """Wraps the application; `scope["state"]["principal"]` is set for whoever gets through."""
 
-    def __init__(self, app: App, core: Core, key: str | None) -> None:
+    def __init__(self, app: App, core: Core, keys: Keys) -> None:
         self._app = app
         self._core = core
         self._config: Config = core.config
-        self._key = key.encode() if key is not None else None
+        self._keys = keys
         self._connections = 0
         self._own_hosts = {config_host(core.config.host), *(host.lower() for host in core.config.security.hosts)}
         self._origins = {origin.lower().rstrip("/") for origin in core.config.security.origins}
@@ -101,12 +90,13 @@ class Guard:
 
     def authorise(self, scope: Scope, headers: dict[str, str]) -> Principal:
         """Who this is. Raises RequestError invalid_api_key."""
-        if self._key is not None and _OPEN.fullmatch(scope["path"]) is None:
-            given = _given_key(scope, headers)
-            if given is None or not hmac.compare_digest(given.encode(), self._key):
-                message = "send the server's key as Authorization: Bearer KEY"
-                raise RequestError("invalid_api_key", message)
-        return Principal(DEFAULT_TENANT, ALL_SCOPES)
+        self._keys.refresh()
+        if not self._keys.required or _OPEN.fullmatch(scope["path"]) is not None:
+            return ANYONE
+        principal = self._keys.find(_given_key(scope, headers))
+        if principal is None:
+            raise RequestError("invalid_api_key", "send one of the server's keys as Authorization: Bearer KEY")
+        return principal
 
     # ------------------------------------------------------------ host and origin
 

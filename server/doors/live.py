@@ -72,7 +72,9 @@ class Session:
     async def run(self) -> None:
         """Until the client goes, the stream goes, or the server stops."""
         tasks: set[asyncio.Future[Any]] = {
-            self._hub.sessions.enter(self), asyncio.create_task(self._read()), asyncio.create_task(self._tell())
+            self._hub.sessions.enter(self, principal_of(self._socket)),
+            asyncio.create_task(self._read()),
+            asyncio.create_task(self._tell()),
         }  # fmt: skip
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 
-from server.doors.guard import Principal
 from server.errors import RequestError, internal_error
 from server.hub import Hub
+from server.keys import Principal
 from server.protocol import ErrorReply
 from server.streams import StreamEntry
 from server.views import error_body

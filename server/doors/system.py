@@ -9,10 +9,10 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from server.doors.replies import CHECKED, ERRORS, TheHub, Who
 from server.errors import RequestError
+from server.keys import DEFAULT_TENANT
 from server.metrics import CONTENT_TYPE, label_of
 from server.models import EMBEDDED, Kind, resolve_model
 from server.protocol import LiveReply, ProcessView, ReadyReply, ServerReply
-from server.streams import DEFAULT_TENANT
 from server.views import lag_ms
 
 router = APIRouter(tags=["server"], responses={503: ERRORS[503]})

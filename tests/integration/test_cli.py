@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ("serve", "demo", "add", "ask", "streams", "events", "forget", "bench", "config", "explain")
+COMMANDS = ("serve", "demo", "add", "ask", "streams", "events", "forget", "bench", "config", "explain", "keys")
 
 
 @pytest.fixture(scope="module")

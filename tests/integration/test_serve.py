@@ -55,7 +55,7 @@ def test_data_format_unknown(refusal: Refusal, tmp_path: Path) -> None:
 
 
 def test_api_key_required(refusal: Refusal) -> None:
-    assert "OMNILIVE_API_KEY" in refused_soon(refusal("--host", "0.0.0.0"), "api_key_required")
+    assert "omnilive keys create" in refused_soon(refusal("--host", "0.0.0.0"), "api_key_required")
 
 
 def test_config_unknown_key(refusal: Refusal, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from server.core import Clocks
 from server.doors.app import create_app
 from server.hub import Hub
 from server.ipc.messages import STAGES
+from server.keys import Keys
 
 START_US = 1_763_000_000_000_000
 
@@ -281,7 +282,7 @@ def make_rig(tmp_path: Path) -> Callable[..., Rig]:
         hub.attach(host)
         if start:
             host.start()
-        return Rig(hub, host, create_app(hub, key), files)
+        return Rig(hub, host, create_app(hub, Keys(None, key)), files)
 
     return make
 

@@ -7,6 +7,7 @@ import pytest
 
 from server import running
 from server.config import load_config
+from server.keys import Keys
 from server.running import Running
 
 
@@ -15,6 +16,6 @@ def test_a_load_may_take_as_long_as_the_configuration_says(monkeypatch: pytest.M
     given: dict[str, Any] = {}
     monkeypatch.setattr(running, "stage_configs", lambda *_: {})
     monkeypatch.setattr(running, "StageHost", lambda *_, **more: given.update(more))
-    ground: Any = SimpleNamespace(config=config, models=None, key=None)
+    ground: Any = SimpleNamespace(config=config, models=None, keys=Keys(None, None), env_key=None)
     Running(ground)._host()
     assert given["limits"].ready_s == 42.0
