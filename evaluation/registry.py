@@ -122,8 +122,9 @@ _ALL = (
                     Owed("engine.past_ratio", "ratio", "<= 1.1"),
                 ),
             ),
+            Part("evaluation.micro.age", (Owed("engine.age_ratio", "ratio", "<= 1.2"),)),
         ),
-        limit_s=(400, 1800),
+        limit_s=(600, 1800),
     ),
     Bench(
         "start",

@@ -20,14 +20,15 @@ from transformers import AutoModel, AutoModelForImageTextToText, AutoTokenizer, 
 
 from reasoning.standin_text import save_tokenizer, write_json
 from training.bank import films_of
-from training.blank import SIDE, VISION
+from training.blank import PATCH, SHUFFLE, SIDE, VISION
 from training.codes import codes
 from training.films import Pictures
 from training.run import Run
-from training.sayings import Content, caption, content_of, sayings
+from training.sayings import Content, Fact, content_of, sayings
 from training.see import normalised
-from training.shelf import load_stories, prepare
+from training.shelf import Story, load_stories, prepare
 from training.words import END, SPECIAL, train_tokenizer
+from training.world import PLACES, captions
 
 BATCH: Final = 128
 STEPS: Final = 4000
@@ -142,12 +143,16 @@ class Learner:
         said, truth = sayings(dice, contents)
         texts = [one.text for one in said]
         with torch.autocast("cpu", torch.bfloat16):
-            pictures = functional.normalize(_look(self.encoder, self._shelf.features(rows)).float(), dim=-1)
-            words = functional.normalize(_read(self.encoder, self._tokenizer, texts).float(), dim=-1)
+            tokens = _tokens(self.encoder, self._shelf.features(rows))
+            places = _pooled(self.encoder, _place_by_place(tokens, contents))
+            pictures, words = _pooled(self.encoder, tokens), _read(self.encoder, self._tokenizer, texts)
+        pictures, places, words = (functional.normalize(one.float(), dim=-1) for one in (pictures, places, words))
         scores = pictures @ words.T * self.encoder.logit_scale.exp() + self.encoder.logit_bias
-        width = pictures.shape[-1]
-        apart = _apart(pictures, codes([one.facts() for one in contents], width))
-        apart = apart + _apart(words, codes([one.facts for one in said], width))
+        apart = (
+            _apart(pictures, [one.facts() for one in contents])
+            + _apart(places, [here for one in contents for here in one.by_place().values()])
+            + _apart(words, [one.facts for one in said])
+        )
         return sigmoid_loss(scores, truth) + _LED * apart
 
 
@@ -162,9 +167,9 @@ def train(model: Path, folder: Path, banks: Path, run: Run, scale: float = 1.0) 
     return learner.over
 
 
-def _apart(found: Tensor, wanted: Tensor) -> Tensor:
-    """How far unit vectors are from where they are led, 0..2."""
-    return (1 - (found * wanted).sum(-1)).mean()
+def _apart(found: Tensor, facts: Sequence[Sequence[Fact]]) -> Tensor:
+    """How far unit vectors are from the codes of these facts, 0..2."""
+    return (1 - (found * codes(facts, found.shape[-1])).sum(-1)).mean()
 
 
 def sigmoid_loss(scores: Tensor, truth: Tensor) -> Tensor:
@@ -179,11 +184,34 @@ def sigmoid_loss(scores: Tensor, truth: Tensor) -> Tensor:
 
 def _look(encoder: Any, hidden: Tensor) -> Tensor:
     """The vectors of pictures, from what the frozen layers made of them: [n, 81, hidden]."""
+    return _pooled(encoder, _tokens(encoder, hidden))
+
+
+def _tokens(encoder: Any, hidden: Tensor) -> Tensor:
     seer = encoder.vision_model
     for layer in seer.encoder.layers[_FROZEN:]:
         hidden = layer(hidden, attention_mask=None)
-    pooled: Tensor = seer.head(seer.post_layernorm(hidden))
+    tokens: Tensor = seer.post_layernorm(hidden)
+    return tokens
+
+
+def _pooled(encoder: Any, tokens: Tensor) -> Tensor:
+    pooled: Tensor = encoder.vision_model.head(tokens)
     return pooled
+
+
+def _place_by_place(tokens: Tensor, contents: Sequence[Content]) -> Tensor:
+    """The tokens of each place that holds something, as pictures of their own: [places, 9, hidden].
+
+    A picture's vector is pooled from what its places say: each of them is taught apart.
+    """
+    columns = SIDE // PATCH // SHUFFLE
+    blocks = tokens.reshape(len(tokens), columns, SHUFFLE, columns, SHUFFLE, -1).transpose(2, 3)
+    blocks = blocks.reshape(len(tokens), columns**2, SHUFFLE**2, -1)
+    held = [(n, PLACES.index(place)) for n, content in enumerate(contents) for place in content.by_place()]
+    rows, places = zip(*held, strict=True)
+    found: Tensor = blocks[list(rows), list(places)]
+    return found
 
 
 def _read(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> Tensor:
@@ -206,10 +234,10 @@ class Frames:
             films = films_of(folder.with_name(folder.name.removesuffix("-features")))
             _freeze(model, [film.pictures for film in films], file)
         self._features = np.load(file, mmap_mode="r")
-        found = [content_of(story.script, at_us) for story in stories for at_us in story.times]
-        self.contents = dict(enumerate(found))
-        self.rows = list(self.contents)
+        self.contents = [content_of(story.script, at_us) for story in stories for at_us in story.times]
         self._films = np.cumsum([0, *(len(story.times) for story in stories)])
+        self.at_rest = dict(_at_rest(stories))
+        """Captions under which all is at rest, each with one frame of its stretch."""
 
     def draw(self, dice: np.random.Generator, count: int) -> list[int]:
         """Some frames of each of some films: those that are most alike have to be told apart."""
@@ -221,15 +249,16 @@ class Frames:
         """[n, 81, hidden]."""
         return torch.from_numpy(np.stack([self._features[row] for row in rows])).float()
 
-    def distinct(self, count: int) -> Iterator[int]:
-        """So many frames that no other frame of them is like."""
-        seen: set[Content] = set()
-        for row in self.rows:
-            if self.contents[row] not in seen and (self.contents[row].things or self.contents[row].sign):
-                seen.add(self.contents[row])
-                yield row
-                if len(seen) == count:
-                    return
+
+def _at_rest(stories: Sequence[Story]) -> Iterator[tuple[str, int]]:
+    """The last frame of each stretch whose caption says all that is to be seen."""
+    first = 0
+    for story in stories:
+        for told in captions(story.script):
+            inside = [n for n, at_us in enumerate(story.times) if told.start_us <= at_us < told.end_us]
+            if inside and "moving" not in told.text and told.text != "nothing.":
+                yield told.text, first + inside[-1]
+        first += len(story.times)
 
 
 @torch.inference_mode()
@@ -250,11 +279,11 @@ def _freeze(model: Path, pictures: Sequence[Pictures], file: Path) -> None:
 
 @torch.inference_mode()
 def recalls(encoder: Any, tokenizer: Any, frames: Frames) -> dict[str, float]:
-    """How often a caption's picture is the first of 100, and among the first five of 1000."""
-    rows = list(frames.distinct(1000))
+    """How often a caption's picture is the first of 100, and among the first five of (up to) 1000."""
+    texts_of, rows = list(frames.at_rest)[:1000], list(frames.at_rest.values())[:1000]
     with torch.autocast("cpu", torch.bfloat16):
         pictures = _look(encoder, frames.features(rows)).float()
-        texts = _read(encoder, tokenizer, [caption(frames.contents[row]) for row in rows]).float()
+        texts = _read(encoder, tokenizer, texts_of).float()
     scores = functional.normalize(texts, dim=-1) @ functional.normalize(pictures, dim=-1).T
     blocks = [scores[n : n + 100, n : n + 100] for n in range(0, len(rows) - 99, 100)]
     first = [block.argmax(1) == torch.arange(100) for block in blocks]

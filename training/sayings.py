@@ -24,8 +24,16 @@ class Content:
 
     def facts(self) -> list[Fact]:
         """All that can be said of it, in single facts."""
-        told = [fact for thing in self.things for fact in _of_thing(*thing)]
-        return [*told, *(_of_sign(*self.sign) if self.sign is not None else ())]
+        return [fact for here in self.by_place().values() for fact in here]
+
+    def by_place(self) -> dict[str, list[Fact]]:
+        """The facts of each place that holds something."""
+        told: dict[str, list[Fact]] = {}
+        for colour, shape, place in self.things:
+            told.setdefault(place, []).extend(_of_thing(colour, shape, place))
+        if self.sign is not None:
+            told.setdefault(self.sign[1], []).extend(_of_sign(*self.sign))
+        return told
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from transformers import AutoModel
 from perception.config import ModelConfig
 from perception.dual_encoder import load_image_encoder, load_text_encoder
 from training.blank import SIDE
-from training.match import _freeze, _look, make_blank_encoder, sigmoid_loss
+from training.match import _freeze, _look, _place_by_place, make_blank_encoder, sigmoid_loss
+from training.sayings import Content
 from training.see import normalised
 
 
@@ -36,3 +37,12 @@ def test_both_halves_load_as_any_other_encoder_s(blank: Path, tmp_path: Path) ->
     images, texts = load_image_encoder(config), load_text_encoder(config)
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
     assert images.embed_images([picture]).shape == texts.embed_texts(["a red square"]).shape == (1, 160)
+
+
+def test_a_place_s_tokens_are_those_of_its_patches() -> None:
+    tokens = torch.arange(81.0)[None, :, None]
+    held = Content((("red", "square", "top left"), ("blue", "ring", "right")), ("123", "bottom"))
+    found = _place_by_place(tokens, [held])
+    assert found[0, :, 0].tolist() == [0, 1, 2, 9, 10, 11, 18, 19, 20]
+    assert found[1, :, 0].tolist() == [33, 34, 35, 42, 43, 44, 51, 52, 53]
+    assert found[2, 0, 0] == 57
