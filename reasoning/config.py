@@ -5,10 +5,22 @@ import msgspec
 from perception.config import ModelConfig
 
 
-class ReasoningConfig(msgspec.Struct, frozen=True):
-    """The model, the bounds of its caches and prompts, and the system prompt."""
+class RemoteConfig(msgspec.Struct, frozen=True):
+    """url: up to and with `/v1`. name: of the model there; "": its first one. key: "" where it needs none."""
 
-    model: ModelConfig
+    url: str
+    name: str = ""
+    key: str = ""
+
+    def __repr__(self) -> str:
+        return f"RemoteConfig(name={self.name!r})"
+
+
+class ReasoningConfig(msgspec.Struct, frozen=True):
+    """The model, here or elsewhere (`remote`), the bounds of its caches and prompts, and the system prompt."""
+
+    model: ModelConfig | None
+    remote: RemoteConfig | None = None
     evidence_cache_bytes: int = 512 * 2**20
     slots: int = 8
     window_frames: int = 8

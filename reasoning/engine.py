@@ -43,13 +43,15 @@ class Delta:
 class Finished:
     """The text is complete: it ended by itself (`stop`), or `max_tokens` was reached (`length`).
 
-    tokens: the ids that were chosen, the end token included, where the engine knows them.
+    tokens: the ids that were chosen, the end token included, where the engine knows them. input_tokens: of the prompt,
+    where that is known only now.
     """
 
     id: str
     reason: Literal["stop", "length"]
     output_tokens: int
     tokens: tuple[int, ...] = ()
+    input_tokens: int | None = None
 
 
 @dataclass(frozen=True)

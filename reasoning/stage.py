@@ -281,6 +281,8 @@ class ReasoningStage:
             case Delta(_, text):
                 self._say(question, text)
             case Finished(_, reason, output_tokens):
+                if output.input_tokens is not None:
+                    question.input_tokens = output.input_tokens
                 self._finish(question, reason, output_tokens)
             case Failed(_, fault):
                 self._fail(question, fault)

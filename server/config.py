@@ -189,7 +189,9 @@ class Config(Section):
     data: Path = Path("data")
     """The data folder; default $XDG_DATA_HOME/omnilive."""
     model: Annotated[str, Field(min_length=1)] = "embedded"
-    """The vision-language model: embedded, a folder, or a hub id."""
+    """The vision-language model: embedded, a folder, a hub id, or http(s)://.../v1 of an OpenAI-compatible server."""
+    model_name: Annotated[str, Field(max_length=256)] = ""
+    """Which model of that server; empty: its first one. Its key is in OMNILIVE_MODEL_API_KEY."""
     encoder: Annotated[str, Field(min_length=1)] = "embedded"
     """The dual encoder of recall: embedded, a folder, or a hub id."""
     asr: Annotated[str, Field(min_length=1)] = "off"

@@ -1,13 +1,14 @@
-"""Model SPECs to folders, without torch: embedded or its stand-in, a folder, or a hub id in the local cache."""
+"""Model SPECs, without torch: embedded or its stand-in, a folder, a hub id in the local cache, a server elsewhere."""
 
 import hashlib
 import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from server.config import Config, default_cache
 from server.errors import StartError
@@ -30,10 +31,19 @@ class ResolvedModel:
 
 
 @dataclass(frozen=True)
-class ResolvedModels:
-    """All checkpoints of a configuration."""
+class RemoteModel:
+    """A model of an OpenAI-compatible server. url: up to and with `/v1`; name: "" for its first; key: "" for none."""
 
-    model: ResolvedModel
+    url: str
+    name: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ResolvedModels:
+    """All models of a configuration."""
+
+    model: ResolvedModel | RemoteModel
     encoder: ResolvedModel
     asr: ResolvedModel | None
 
@@ -41,7 +51,7 @@ class ResolvedModels:
     def standin(self) -> Path | None:
         """The stand-in's folder if one of them is it."""
         for one in (self.model, self.encoder):
-            if one.standin:
+            if isinstance(one, ResolvedModel) and one.standin:
                 return one.folder.parent
         return None
 
@@ -59,8 +69,8 @@ def resolve_model(spec: str, kind: Kind = "model", env: Mapping[str, str] | None
     env = os.environ if env is None else env
     if spec == EMBEDDED:
         return _embedded(kind, env)
-    if spec.startswith(("http://", "https://")):
-        raise StartError("model_not_found", f"remote engines are not supported yet: name a folder for {kind}")
+    if _is_remote(spec):
+        raise StartError("model_not_found", f"{kind} cannot be elsewhere: name a folder")
     folder = Path(spec).expanduser()
     if folder.is_dir():
         return ResolvedModel(folder.resolve(), standin=False)
@@ -97,16 +107,31 @@ def _hub_snapshot(spec: str, env: Mapping[str, str]) -> Path:
 def resolve_models(config: Config, env: Mapping[str, str]) -> ResolvedModels:
     """Every SPEC of the configuration to its folder. Raises StartError model_not_found."""
     return ResolvedModels(
-        model=resolve_model(config.model, "model", env),
+        model=_remote(config, env) if _is_remote(config.model) else resolve_model(config.model, "model", env),
         encoder=resolve_model(config.encoder, "encoder", env),
         asr=None if config.asr == OFF else resolve_model(config.asr, "asr", env),
     )
 
 
+def _is_remote(spec: str) -> bool:
+    return spec.startswith(("http://", "https://"))
+
+
+def _remote(config: Config, env: Mapping[str, str]) -> RemoteModel:
+    try:
+        parts = urlsplit(config.model)
+        whole = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        parts, whole = urlsplit(""), False
+    if not whole or parts.username or parts.password or parts.query or parts.fragment:
+        raise StartError("model_not_found", "the model's address has the form http://HOST:PORT/v1, its key apart")
+    return RemoteModel(config.model, config.model_name, env.get("OMNILIVE_MODEL_API_KEY", ""))
+
+
 def check_models(models: ResolvedModels, trust_remote_code: bool) -> None:
     """Look into every folder but the stand-in's. Raises StartError: see `check_checkpoint`."""
     for kind, one in (("model", models.model), ("encoder", models.encoder), ("asr", models.asr)):
-        if one is not None and not one.standin:
+        if isinstance(one, ResolvedModel) and not one.standin:
             check_checkpoint(one.folder, kind, trust_remote_code)
 
 

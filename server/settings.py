@@ -8,10 +8,10 @@ import msgspec
 
 from memory.config import MemoryConfig
 from perception.config import ModelConfig, PerceptionConfig, SampleConfig, SoundConfig, WindowConfig
-from reasoning.config import ReasoningConfig
+from reasoning.config import ReasoningConfig, RemoteConfig
 from server.config import Config, PerceptionSection, ReasoningSection, load_config
 from server.ipc.messages import StageName
-from server.models import ResolvedModel, ResolvedModels, resolve_models
+from server.models import RemoteModel, ResolvedModel, ResolvedModels, resolve_models
 from server.preflight import check_streams
 from server.sources import shown_url
 
@@ -30,7 +30,7 @@ def perception_config(config: Config, models: ResolvedModels) -> PerceptionConfi
     section = config.perception
     return PerceptionConfig(
         encoder=_model(config, section, models.encoder),
-        model=_model(config, section, models.model),
+        model=_model(config, section, models.model) if isinstance(models.model, ResolvedModel) else None,
         asr=None if models.asr is None else _model(config, section, models.asr),
         sample=SampleConfig(**config.sample.model_dump(), max_pixels=config.limits.image_pixels),
         window=WindowConfig(frames=config.window.frames, lanes=config.limits.streams),
@@ -64,8 +64,10 @@ def memory_config(config: Config, models: ResolvedModels) -> MemoryConfig:
 def reasoning_config(config: Config, models: ResolvedModels) -> ReasoningConfig:
     """Reasoning's part."""
     section = config.reasoning
+    model = models.model
     settings = ReasoningConfig(
-        model=_model(config, section, models.model),
+        model=None if isinstance(model, RemoteModel) else _model(config, section, model),
+        remote=RemoteConfig(model.url, model.name, model.key) if isinstance(model, RemoteModel) else None,
         slots=section.slots,
         evidence_cache_bytes=section.evidence_cache_bytes,
         window_frames=config.window.frames,
@@ -95,7 +97,9 @@ def show_config(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
     """
     models = resolve_models(config, env)
     shown: dict[str, Any] = config.model_dump(mode="json")
-    shown["model"], shown["encoder"] = str(models.model.folder), str(models.encoder.folder)
+    here = models.model
+    shown["model"] = here.url if isinstance(here, RemoteModel) else str(here.folder)
+    shown["encoder"] = str(models.encoder.folder)
     shown["asr"] = config.asr if models.asr is None else str(models.asr.folder)
     for stream in shown["streams"]:
         if stream["source"]["url"] is not None:

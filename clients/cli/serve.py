@@ -18,7 +18,8 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [8000].")] = None,
     data: Annotated[str | None, typer.Option(help="Data folder [$XDG_DATA_HOME/omnilive].")] = None,
-    model: Annotated[str | None, typer.Option(help="Checkpoint folder or hub id [embedded].")] = None,
+    model: Annotated[str | None, typer.Option(help="Folder, hub id, or http(s)://.../v1 [embedded].")] = None,
+    model_name: Annotated[str | None, typer.Option(help="Which model of that server [its first].")] = None,
     encoder: Annotated[str | None, typer.Option(help="Recall encoder: folder or hub id [embedded].")] = None,
     asr: Annotated[str | None, typer.Option(help="Speech recogniser: folder or hub id [off].")] = None,
     file: File = None,
@@ -35,7 +36,7 @@ def serve(
     flags: dict[str, Any] = {
         "host": host, "port": port, "data": data, "model": model, "encoder": encoder, "asr": asr,
         "allow_files": allow_files or None, "trust_remote_code": trust_remote_code or None,
-        "create_key": create_key or None,
+        "create_key": create_key or None, "model_name": model_name,
     }  # fmt: skip
     try:
         loaded = load_config(flags, os.environ, file)

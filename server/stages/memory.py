@@ -1,9 +1,6 @@
 """Memory's process: the percept ring and the channel to reasoning, tied to its stage."""
 
 import logging
-import os
-from collections.abc import Iterator
-from typing import Any
 
 from memory.build import build_stage
 from memory.config import MemoryConfig
@@ -16,31 +13,9 @@ from server.ipc.ring import RingReader
 from server.ipc.runtime import StageLoop
 from server.ipc.warn import RateLimitedWarning
 from server.stages.clock import monotonic_us
+from server.stages.wake_up import WakeUp
 
 log = logging.getLogger(__name__)
-
-
-class WakeUp:
-    """An eventfd by which the writer thread wakes the loop: its commits have acknowledgements to send."""
-
-    def __init__(self) -> None:
-        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-
-    def fileno(self) -> int:
-        """The eventfd."""
-        return self._event
-
-    def notify(self) -> None:
-        """Wake the loop; from any thread."""
-        os.eventfd_write(self._event, 1)
-
-    def drain(self) -> Iterator[Any]:
-        """Take the note; the stage itself knows what there is to do."""
-        try:
-            os.eventfd_read(self._event)
-        except BlockingIOError:
-            return
-        yield from ()
 
 
 def build_loop(config: MemoryConfig, inherited: Inherited, control: Channel) -> StageLoop:
