@@ -57,11 +57,13 @@ def numbers(labels: Labels) -> NDArray[np.float32]:
     found = np.zeros((len(PLACES), WIDTH), np.float32)
     for place, kind in enumerate(labels.kinds):
         found[place, place] = 1
-        found[place, _KIND + kind] = kind != UNSURE
+        if kind != UNSURE:
+            found[place, _KIND + kind] = 1
         if labels.colours[place] != UNSURE:
             found[place, _COLOUR + labels.colours[place]] = 1
         for n, digit in enumerate(labels.digits[place]):
-            found[place, _DIGIT + 10 * n + digit] = digit != UNSURE
+            if digit != UNSURE:
+                found[place, _DIGIT + 10 * n + digit] = 1
         if EMPTY < kind < SIGN:
             found[place, _MIDDLE:] = _MIDDLE_SCALE * labels.middles[place]
     return found

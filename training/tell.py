@@ -28,7 +28,7 @@ BATCHES: Final = (16, 16, 12, 8)
 """Lessons in a step, by level."""
 _RATE: Final = 1.5e-3
 _WARMUP: Final = 200
-_ENOUGH: Final = 0.9
+_ENOUGH: Final = 0.88
 """Share of held-out questions that must be right before sheets become fuller."""
 _LOOKS: Final = 6
 _LOOKS_AT_THE_END: Final = 18

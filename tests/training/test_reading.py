@@ -37,6 +37,20 @@ def test_numbers_say_what_stands_where() -> None:
     assert (strange[:, :9] == np.eye(9)).all()
 
 
+def test_every_thing_of_a_label_is_a_number_of_its_own() -> None:
+    seen = np.zeros(WIDTH)
+    for seed in range(60):
+        script = World(seed).script()
+        for at_us in range(1_000_000, script.duration_us, 1_000_000):
+            labels = labels_of(script, at_us, 320, 240)
+            told = numbers(labels)
+            seen += np.abs(told).sum(0)
+            for place, (kind, colour) in enumerate(zip(labels.kinds, labels.colours, strict=True)):
+                signs = (labels.digits[place] != UNSURE).sum()
+                assert told[place, :56].sum() == 1 + (kind != UNSURE) + (colour != UNSURE) + signs
+    assert (seen[[n for n in range(WIDTH) if n != 9 + FOREIGN]] > 0).all()
+
+
 def test_visual_tokens_begin_as_words(blank: Path) -> None:
     model: Any = AutoModelForImageTextToText.from_pretrained(blank, dtype=torch.float32)
     tokenizer: Any = AutoTokenizer.from_pretrained(blank)
