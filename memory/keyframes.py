@@ -7,12 +7,15 @@ import numpy as np
 
 from memory.rows import Keyframe, from_half
 
+_END: Final = 0.05
+"""By how much, in cosine, the newest frame may be more like another one than the one that goes instead."""
 NUMBER_BITS: Final = 20
 """More frames than an event of a day has at ten a second."""
 
 
 class Keyframes:
-    """At most `most` frames. The first stays; of the others the one goes that its neighbours say best.
+    """At most `most` frames. The first stays; of the others the one goes that another one says best. How an event ends is
+    worth a little more than what was between: the newest goes only where it is nearly the same as one that stays.
 
     A number is given once: it stands for the same picture wherever it is read. A frame that was shown to somebody
     (`pin`) stays.
@@ -65,4 +68,5 @@ class Keyframes:
         likeness = vectors @ vectors.T
         np.fill_diagonal(likeness, -np.inf)
         nearest = likeness.max(axis=1)
+        nearest[-1] -= _END
         self._frames.pop(max(free, key=lambda i: (round(float(nearest[i]), 6), i)))

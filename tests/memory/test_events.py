@@ -3,6 +3,8 @@
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -145,7 +147,19 @@ def test_keyframes_are_the_first_and_those_that_differ_most(tools: Any) -> None:
     assert row is not None
     assert [scenes[frame.media_us // S] for frame in row.frames] == ["a", "b", "c"]
     assert row.frames[0].media_us == 0
-    assert [frame.n for frame in row.frames] == [0, 3, 7]
+    assert [frame.n for frame in row.frames] == [0, 3, 8]
+
+
+def test_how_an_event_ends_is_kept_where_all_of_it_is_nearly_alike(tools: Any) -> None:
+    one = builder()
+    still, dice = tools.vector_of("still"), np.random.default_rng(3)
+    for n in range(20):
+        near = still + 0.02 * dice.standard_normal(tools.dim).astype(np.float32)
+        unit = (near / np.linalg.norm(near)).astype(np.float32)
+        feed(one, msgspec.structs.replace(tools.percept(n * S), vector=unit.tobytes()))
+    row = one.row()
+    assert row is not None
+    assert (row.frames[0].media_us, row.frames[-1].media_us) == (0, 19 * S)
 
 
 def test_frames_that_were_shown_keep_number_and_picture(tools: Any) -> None:
