@@ -14,8 +14,8 @@ NUMBER_BITS: Final = 20
 
 
 class Keyframes:
-    """At most `most` frames. The first stays; of the others the one goes that another one says best. How an event ends is
-    worth a little more than what was between: the newest goes only where it is nearly the same as one that stays.
+    """At most `most` frames. The first stays; of the others the one goes that another one says best. How an event ends
+    is worth a little more than what was between: the newest goes only where it is nearly the same as one that stays.
 
     A number is given once: it stands for the same picture wherever it is read. A frame that was shown to somebody
     (`pin`) stays.

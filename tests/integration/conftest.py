@@ -16,6 +16,8 @@ import httpx
 import psutil
 import pytest
 
+from reasoning.standin import make_idefics3
+
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 150.0
 LAST_LINE = re.compile(r"omnilive: error\[([a-z_]+)\]: (.+)")
@@ -147,6 +149,13 @@ def launch(_launcher: Launch) -> Iterator[Launch]:
 def server(_launcher: Launch, make_clip: Any) -> Server:
     """One server for all tests that only use its doors; files of the clips' folder are allowed."""
     return _launcher("--allow-files", str(make_clip().parent))
+
+
+@pytest.fixture(scope="session")
+def talkative(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random checkpoint: it hardly ever ends by itself, so that an answer lasts as long as it may."""
+    folder = make_idefics3(tmp_path_factory.mktemp("talkative") / "model", "standin")
+    return folder
 
 
 @pytest.fixture

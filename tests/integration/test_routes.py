@@ -278,17 +278,22 @@ def test_bad_questions(seen: Any) -> None:
         client.delete("/v1/streams/empty")
 
 
-def test_a_client_that_hangs_up_cancels(seen: Any, until: Any) -> None:
+def test_a_client_that_hangs_up_cancels(launch: Any, make_clip: Any, talkative: Path, until: Any) -> None:
     """Its question leaves at once. Random words may end early by themselves: then another one is asked."""
     question = {"question": "What?", "max_tokens": 4096, "stream": True, "temperature": 1.0}
+    clip = make_clip()
+    server = launch("--allow-files", str(clip.parent), "--model", str(talkative))
+    with server.client() as client:
+        client.post("/v1/streams", json={"id": "clip", "source": {"url": clip.as_uri(), "pace": "fast"}})
+        until(lambda: client.get("/v1/streams/clip").json()["state"] == "ended", 30)
 
     def open_questions() -> float:
-        with seen.client() as client:
+        with server.client() as client:
             text = client.get("/metrics").text
         return float(text.split("\nomnilive_questions_in_flight ")[1].split()[0])
 
     def hung_up_on_an_open_one() -> bool:
-        with seen.client() as client, client.stream("POST", "/v1/streams/clip/questions", json=question) as response:
+        with server.client() as client, client.stream("POST", "/v1/streams/clip/questions", json=question) as response:
             pieces = response.iter_text()
             next(pieces)
             return open_questions() == 1

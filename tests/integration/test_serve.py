@@ -183,9 +183,9 @@ def in_flight(server: Any) -> float:
     )
 
 
-def test_open_questions_end_before_it_stops(launch: Any, make_clip: Any, until: Any) -> None:
+def test_open_questions_end_before_it_stops(launch: Any, make_clip: Any, until: Any, talkative: Path) -> None:
     clip = make_clip()
-    server = launch("--allow-files", str(clip.parent))
+    server = launch("--allow-files", str(clip.parent), "--model", str(talkative))
     add_clip(server, clip, until)
     ended: list[Any] = []
     asking = ask_long(server, ended)

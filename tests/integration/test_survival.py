@@ -20,9 +20,12 @@ QUESTION = "What do you see?"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, make_clip: Callable[..., Path]) -> Iterator[ServerProcess]:
-    """A server that has watched the clip as `cam`."""
-    with ServerProcess(["--allow-files", "/"], data=tmp_path_factory.mktemp("survival") / "data") as running:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, make_clip: Callable[..., Path], talkative: Path
+) -> Iterator[ServerProcess]:
+    """A server that has watched the clip as `cam`, and whose answers are long."""
+    arguments = ["--allow-files", "/", "--model", str(talkative)]
+    with ServerProcess(arguments, data=tmp_path_factory.mktemp("survival") / "data") as running:
         with Api(running.url) as api:
             watch(api, make_clip())
         yield running
