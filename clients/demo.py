@@ -26,8 +26,6 @@ _MEMORY_US: Final = 8 * SECOND
 _WANTED: Final = {"now": ("colour", "shape", "place"), "past": ("colour", "sign", "place"), "never": ("absent",)}
 """Kinds of question that are asked, by what they are about; seeds take turns."""
 _ANSWER_TOKENS: Final = 16
-STANDIN: Final = "stand-in"
-"""In the name of a model whose words mean nothing."""
 
 
 def run_demo(seed: int = 1, keep: bool = False, url: str | None = None, console: Console | None = None) -> int:
@@ -66,7 +64,7 @@ def _folder(leaving: ExitStack, keep: bool) -> Path:
 def _screen_alone(console: Console, script: Script, film: list[MediaUnit], folder: Path, keep: bool) -> list[Check]:
     """With a server of our own, which also has to stop as it should."""
     with ExitStack() as leaving:
-        with console.status("starting a server (the first time on a machine, its small model is made)"):
+        with console.status("starting a server"):
             server = leaving.enter_context(OwnServer(folder))
         console.print(f"server ready at {server.url} after {server.ready_s:.1f} s")
         checks = _screen(console, script, film, server.url, keep=True)
@@ -84,12 +82,11 @@ def _screen(console: Console, script: Script, film: list[MediaUnit], url: str, k
     """Show the film to a server, ask, show what came back; what held and what did not."""
     stream = f"demo-{script.seed}-{uuid4().hex[:6]}"
     with Api(url) as api:
-        model = str(api.get("/v1/server")["model"])
         api.add(stream, {"push": True, "pace": "fast"})
         try:
             view.show_film(console, script, stream, (WIDTH, HEIGHT), FPS)
             asked, events, clock = _watch_and_ask(console, api, script, film, stream)
-            return _judge(console, script, asked, events, clock, model)
+            return _judge(console, script, asked, events, clock)
         finally:
             if not keep:
                 api.delete(f"/v1/streams/{stream}")
@@ -143,17 +140,10 @@ def _choose(script: Script, about: str, found: list[WorldQuestion]) -> WorldQues
     return best[script.seed % len(best)]
 
 
-def _judge(
-    console: Console, script: Script, asked: Sequence[Asked], events: list[Json], clock: Clock, model: str
-) -> list[Check]:
-    standin = STANDIN in model
-    if standin:
-        view.show_standin(console, model)
+def _judge(console: Console, script: Script, asked: Sequence[Asked], events: list[Json], clock: Clock) -> list[Check]:
     for number, one in enumerate(asked, start=1):
-        view.show_answer(console, number, one, standin)
-    if standin:
-        view.show_recall(console, asked)
-    return check_all(script, asked, events, clock, words=not standin)
+        view.show_answer(console, number, one)
+    return check_all(script, asked, events, clock)
 
 
 def _clock(events: list[Json]) -> Clock:

@@ -92,8 +92,8 @@ def is_jpeg(data: bytes) -> bool:
         return False
 
 
-def check_all(script: Script, asked: Sequence[Asked], events: Sequence[Json], clock: Clock, words: bool) -> list[Check]:
-    """Everything but, unless `words`, what the answers say and whether recall found the true moment."""
+def check_all(script: Script, asked: Sequence[Asked], events: Sequence[Json], clock: Clock) -> list[Check]:
+    """Everything that an answer promises, its truth included."""
     checks = [
         _one_end(asked),
         _pieces_join(asked),
@@ -104,7 +104,7 @@ def check_all(script: Script, asked: Sequence[Asked], events: Sequence[Json], cl
         _events_listed(script, asked, events),
         _speech_heard(script, events, clock),
     ]
-    return [*checks, _right(asked), _found(asked)] if words else checks
+    return [*checks, _right(asked), _found(asked)]
 
 
 def _one_end(asked: Sequence[Asked]) -> Check:

@@ -37,32 +37,21 @@ def show_film(console: Console, script: Script, stream: str, size: tuple[int, in
     )
 
 
-def show_standin(console: Console, model: str) -> None:
-    """A random model's words mean nothing, and whoever reads them must know."""
-    text = (
-        f"The model that answers is a [bold]stand-in[/] ({model}): small, random, made on the spot. Its words mean "
-        "nothing, and its recall finds moments by chance. Everything but the words is checked below."
-    )
-    console.print(Panel(text, border_style="yellow"))
-
-
-def show_answer(console: Console, number: int, asked: Asked, standin: bool) -> None:
+def show_answer(console: Console, number: int, asked: Asked) -> None:
     """One question: the answer beside the truth, its moments, its timing."""
     question, answer = asked.question, asked.reply.answer
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", min_width=8)
     table.add_row("truth", Text(question.answer, style="bold green"))
     table.add_row("answer", Text(answer["answer"].strip() or "(nothing)", style="bold", overflow="ellipsis"))
-    table.add_row("", _verdict(asked, standin))
+    table.add_row("", _verdict(asked))
     table.add_row("moments", _moments(console, asked))
     table.add_row("timing", _timing(asked))
     title = f"[bold]{number}. {question.text}[/] [dim]{_ABOUT[question.about]}[/]"
     console.print(Panel(table, title=title, title_align="left", border_style="blue"))
 
 
-def _verdict(asked: Asked, standin: bool) -> Text:
-    if standin:
-        return Text("not judged: the stand-in says what it was born with", style="yellow")
+def _verdict(asked: Asked) -> Text:
     if asked.question.accepts(asked.reply.answer["answer"]):
         return Text("true", style="green")
     return Text("not true", style="red")
@@ -106,15 +95,6 @@ def show_checks(console: Console, checks: Sequence[Check]) -> None:
     for check in checks:
         table.add_row(_YES if check.ok else _NO, check.name, Text(check.detail, style="dim"))
     console.print(Panel(table, title="[bold]Checked[/]", title_align="left"))
-
-
-def show_recall(console: Console, asked: Sequence[Asked]) -> None:
-    """For a stand-in: what chance did for recall, which is told but not judged."""
-    past = [one for one in asked if one.question.about == "past"]
-    found = sum(one.proved for one in past)
-    console.print(
-        f" {_OPEN} recall found the true moment of the past for {found} of {len(past)} (by chance: not judged)"
-    )
 
 
 def thumbnail(jpeg: bytes) -> Text:

@@ -47,8 +47,8 @@ class Usage:
 class ServerProcess:
     """`with ServerProcess(["--model", folder]) as server:` starts and waits for the line `ready URL`.
 
-    data: the data folder (default: a scratch folder that goes with the server). ready_s: the greatest patience; the
-    first start on a machine may have to make the stand-in checkpoint. Raises ServerFailed.
+    data: the data folder (default: a scratch folder that goes with the server). ready_s: the greatest patience.
+    Raises ServerFailed.
     """
 
     def __init__(

@@ -1,6 +1,5 @@
-"""Model SPECs, without torch: embedded or its stand-in, a folder, a hub id in the local cache, a server elsewhere."""
+"""Model SPECs, without torch: embedded, a folder, a hub id in the local cache, a server elsewhere."""
 
-import hashlib
 import json
 import os
 import re
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from server.config import Config, default_cache
+from server.config import Config
 from server.errors import StartError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,10 +23,9 @@ Kind = Literal["model", "encoder", "asr"]
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """The folder of a SPEC. standin: a random checkpoint made on the spot, whose words mean nothing."""
+    """The folder of a SPEC."""
 
     folder: Path
-    standin: bool
 
 
 @dataclass(frozen=True)
@@ -47,45 +45,29 @@ class ResolvedModels:
     encoder: ResolvedModel
     asr: ResolvedModel | None
 
-    @property
-    def standin(self) -> Path | None:
-        """The stand-in's folder if one of them is it."""
-        for one in (self.model, self.encoder):
-            if isinstance(one, ResolvedModel) and one.standin:
-                return one.folder.parent
-        return None
-
-
-def standin_folder(env: Mapping[str, str]) -> Path:
-    """Where the stand-in lies: named after its recipe, so that a changed recipe makes a new one."""
-    recipe = hashlib.sha256()
-    for file in sorted((ROOT / "reasoning").glob("standin*.py")):
-        recipe.update(file.read_bytes())
-    return default_cache(env) / f"standin-{recipe.hexdigest()[:12]}"
-
 
 def resolve_model(spec: str, kind: Kind = "model", env: Mapping[str, str] | None = None) -> ResolvedModel:
     """The folder of a SPEC. Raises StartError model_not_found."""
     env = os.environ if env is None else env
     if spec == EMBEDDED:
-        return _embedded(kind, env)
+        return _embedded(kind)
     if _is_remote(spec):
         raise StartError("model_not_found", f"{kind} cannot be elsewhere: name a folder")
     folder = Path(spec).expanduser()
     if folder.is_dir():
-        return ResolvedModel(folder.resolve(), standin=False)
+        return ResolvedModel(folder.resolve())
     if _HUB_ID.fullmatch(spec):
-        return ResolvedModel(_hub_snapshot(spec, env), standin=False)
+        return ResolvedModel(_hub_snapshot(spec, env))
     raise StartError("model_not_found", f"there is no folder {spec}: name a folder with a checkpoint for {kind}")
 
 
-def _embedded(kind: Kind, env: Mapping[str, str]) -> ResolvedModel:
+def _embedded(kind: Kind) -> ResolvedModel:
     if kind == "asr":
         raise StartError("model_not_found", "no speech recogniser is embedded: name a folder, or off")
     shipped = ROOT / ("reasoning" if kind == "model" else "memory") / "embedded"
-    if (shipped / "model.safetensors").is_file():
-        return ResolvedModel(shipped, standin=False)
-    return ResolvedModel(standin_folder(env) / kind, standin=True)
+    if not (shipped / "model.safetensors").is_file():
+        raise StartError("model_not_found", f"this copy came without the embedded {kind}: get it whole, or name one")
+    return ResolvedModel(shipped)
 
 
 def _hub_snapshot(spec: str, env: Mapping[str, str]) -> Path:
@@ -129,9 +111,9 @@ def _remote(config: Config, env: Mapping[str, str]) -> RemoteModel:
 
 
 def check_models(models: ResolvedModels, trust_remote_code: bool) -> None:
-    """Look into every folder but the stand-in's. Raises StartError: see `check_checkpoint`."""
+    """Look into every folder. Raises StartError: see `check_checkpoint`."""
     for kind, one in (("model", models.model), ("encoder", models.encoder), ("asr", models.asr)):
-        if isinstance(one, ResolvedModel) and not one.standin:
+        if isinstance(one, ResolvedModel):
             check_checkpoint(one.folder, kind, trust_remote_code)
 
 

@@ -3,22 +3,16 @@
 import asyncio
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from server.config import Config
 from server.errors import ServerFailed, StartError
-from server.ipc.links import PARENT_VARIABLE
 from server.logs import keep_secret, set_up
-from server.models import ROOT
 from server.preflight import Ground, prepare
 from server.stopping import Stopper, stopper
 
 logger = logging.getLogger(__name__)
-
-STANDIN_TIMEOUT_S = 300
 
 
 def serve(config: Config, env: Mapping[str, str] | None = None) -> int:
@@ -33,7 +27,6 @@ def serve(config: Config, env: Mapping[str, str] | None = None) -> int:
     try:
         ground = prepare(config, env)
         try:
-            make_standin(ground, stopper)
             return 0 if stopper.asked else _run(ground, stopper)
         finally:
             ground.close()
@@ -46,41 +39,6 @@ def refuse_start(error: StartError | ServerFailed) -> int:
     sys.stderr.write(f"omnilive: error[{error.code}]: {' '.join(error.message.split())}\n")
     sys.stderr.flush()
     return 2 if isinstance(error, StartError) else 1
-
-
-def make_standin(ground: Ground, stopper: Stopper) -> None:
-    """Make the stand-in checkpoints where they are wanted and not there yet; leave it when asked to stop.
-
-    Raises StartError model_not_found.
-    """
-    folder = ground.models.standin
-    if folder is None or folder.is_dir() or stopper.asked:
-        return
-    logger.info("no model ships with this version yet: making a small random one, whose words mean nothing")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    done = _make(folder, stopper)
-    if done != 0 and not stopper.asked:
-        raise StartError("model_not_found", "the stand-in model could not be made: name a checkpoint with --model")
-
-
-def _make(folder: Path, stopper: Stopper) -> int:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
-        PARENT_VARIABLE: str(os.getpid()),
-    }
-    command = [sys.executable, "-m", "server.standin", str(folder)]
-    try:
-        # Its words go to stderr: the one line on stdout is ours.
-        child = subprocess.Popen(command, stdout=sys.stderr, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603
-    except OSError:
-        return 1
-    with child, stopper.telling(lambda: child.terminate() if stopper.asked == 1 else child.kill()):
-        try:
-            return child.wait(STANDIN_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            return 1
 
 
 def _run(ground: Ground, stopper: Stopper) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 from transformers import GenerationConfig, Idefics3Config, Idefics3ForConditionalGeneration
 
-from reasoning.standin_text import IDEFICS3_TEMPLATE, save_tokenizer, write_json
+from reasoning.random_text import IDEFICS3_TEMPLATE, save_tokenizer, write_json
 from training.words import END, SPECIAL, train_tokenizer
 
 SIDE: Final = 108

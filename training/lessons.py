@@ -41,7 +41,7 @@ class Level:
     past: bool = True
 
 
-LEVELS: Final = (Level(1, 0, 0.35, past=False), Level(1, 1, 0.35), Level(3, 3, 0.35), Level(8, 8, 0.35))
+LEVELS: Final = (Level(1, 0, 0.5, past=False), Level(1, 1, 0.5), Level(3, 3, 0.5), Level(8, 8, 0.5))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel, AutoModelForImageTextToText, AutoTokenizer, SiglipConfig, SiglipModel
 
-from reasoning.standin_text import save_tokenizer, write_json
+from reasoning.random_text import save_tokenizer, write_json
 from training.bank import films_of
 from training.blank import PATCH, SHUFFLE, SIDE, VISION
 from training.codes import codes

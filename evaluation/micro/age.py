@@ -31,8 +31,8 @@ from perception.window import LocalWindow, WindowFrame
 from reasoning.config import ReasoningConfig
 from reasoning.local import LocalEngine, load_engine
 from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, Ask, AskedStream
+from reasoning.random_checkpoints import make_idefics3
 from reasoning.stage import ReasoningStage
-from reasoning.standin import make_idefics3
 
 DAY_EVENTS: Final = 14_400
 _MINUTE_EVENTS: Final = 10

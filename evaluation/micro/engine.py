@@ -25,7 +25,7 @@ from reasoning.engine import Failed, Request, Started
 from reasoning.local import LocalEngine, load_engine
 from reasoning.messages import AskedStream
 from reasoning.prompt import Prompt
-from reasoning.standin import make_idefics3
+from reasoning.random_checkpoints import make_idefics3
 
 ASKERS: Final = 8
 _TOKENS: Final = 256

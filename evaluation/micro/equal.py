@@ -27,7 +27,7 @@ from reasoning.engine import Failed, Finished, Request
 from reasoning.local import LocalEngine, load_engine
 from reasoning.messages import AskedStream, Turn
 from reasoning.prompt import Prompt
-from reasoning.standin import make_idefics3, make_qwen3_vl
+from reasoning.random_checkpoints import make_idefics3, make_qwen3_vl
 
 MARGIN: Final = 1e-3
 _CACHE_BYTES: Final = 64 * 2**20
@@ -35,7 +35,7 @@ _STREAM: Final = AskedStream("default/cam", 0, 1_700_000_000_000_000, 600_000_00
 _TALK: Final = "who left the red car near the door two minutes ago and what did she say"
 
 MAKERS: Final[dict[str, Callable[[Path, int], Path]]] = {
-    "Idefics3": lambda folder, seed: make_idefics3(folder, "standin", seed),
+    "Idefics3": lambda folder, seed: make_idefics3(folder, "small", seed),
     "SmolVLM": lambda folder, seed: make_idefics3(folder, "tiny-smolvlm", seed),
     "Qwen3-VL": make_qwen3_vl,
 }

@@ -32,7 +32,7 @@ from reasoning.config import ReasoningConfig
 from reasoning.local import LocalEngine, load_engine
 from reasoning.messages import AskedStream
 from reasoning.prompt import Prompt
-from reasoning.standin import make_idefics3, make_qwen3_vl
+from reasoning.random_checkpoints import make_idefics3, make_qwen3_vl
 
 NAME: Final = "equal"
 START: Final = "2026-01-02T03:04:05Z"

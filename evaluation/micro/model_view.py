@@ -46,10 +46,8 @@ class View:
 
 @cache
 def embedded() -> tuple[PerceptionConfig, ModelConfig]:
-    """The shipped checkpoints, as a server without settings loads them. Raises RuntimeError where none is shipped."""
+    """The shipped checkpoints, as a server without settings loads them. Raises StartError where they are missing."""
     model, encoder = resolve_model(EMBEDDED, "model"), resolve_model(EMBEDDED, "encoder")
-    if model.standin or encoder.standin:
-        raise RuntimeError("no trained model is there, only a random stand-in")
     vision = ModelConfig(str(model.folder))
     return PerceptionConfig(ModelConfig(str(encoder.folder)), vision), vision
 

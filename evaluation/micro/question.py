@@ -25,8 +25,8 @@ from reasoning.config import ReasoningConfig
 from reasoning.local import LocalEngine, load_engine
 from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, Ask, AskedStream
 from reasoning.prompt import Prompt
+from reasoning.random_checkpoints import make_idefics3
 from reasoning.stage import ReasoningStage
-from reasoning.standin import make_idefics3
 
 ALLOWANCE_S: Final = 0.005
 _ROUNDS: Final = 5

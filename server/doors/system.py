@@ -11,7 +11,6 @@ from server.doors.replies import CHECKED, ERRORS, TheHub, Who
 from server.errors import RequestError
 from server.keys import DEFAULT_TENANT
 from server.metrics import CONTENT_TYPE, label_of
-from server.models import EMBEDDED, Kind, resolve_model
 from server.protocol import LiveReply, ProcessView, ReadyReply, ServerReply
 from server.views import lag_ms
 
@@ -66,8 +65,8 @@ async def server(hub: TheHub, who: Who) -> ServerReply:
     return ServerReply(
         version=server_version(),
         pid=os.getpid(),
-        model=_model_name(config.model, "model"),
-        encoder=_model_name(config.encoder, "encoder"),
+        model=_model_name(config.model),
+        encoder=_model_name(config.encoder),
         uptime_s=round((hub.core.clocks.monotonic_us() - hub.started_us) / 1e6, 3),
         processes={
             str(name): ProcessView(
@@ -83,8 +82,6 @@ async def server(hub: TheHub, who: Who) -> ServerReply:
     )
 
 
-def _model_name(spec: str, kind: Kind) -> str:
-    """What works, without a path: a folder's last part, a hub id, or the embedded model and whether it stands in."""
-    if spec == EMBEDDED:
-        return f"{EMBEDDED} (stand-in)" if resolve_model(EMBEDDED, kind).standin else EMBEDDED
+def _model_name(spec: str) -> str:
+    """What works, without a path: a folder's last part, a hub id, an address, or that it is the embedded model."""
     return Path(spec).name if os.sep in spec and Path(spec).is_dir() else spec

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from reasoning.standin import make_idefics3
+from reasoning.random_checkpoints import make_idefics3
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 150.0
@@ -154,7 +154,7 @@ def server(_launcher: Launch, make_clip: Any) -> Server:
 @pytest.fixture(scope="session")
 def talkative(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random checkpoint: it hardly ever ends by itself, so that an answer lasts as long as it may."""
-    folder = make_idefics3(tmp_path_factory.mktemp("talkative") / "model", "standin")
+    folder = make_idefics3(tmp_path_factory.mktemp("talkative") / "model", "small")
     return folder
 
 

@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from server.models import standin_folder
+from server.models import resolve_model
 
 Refusal = Callable[..., tuple[str, str, float]]
 
@@ -88,10 +88,8 @@ def test_model_remote_code(refusal: Refusal, tmp_path: Path) -> None:
 
 
 def test_model_shape_mismatch(refusal: Refusal, server: Any, tmp_path: Path) -> None:
-    embedded = Path(__file__).resolve().parents[2] / "reasoning" / "embedded"
-    source = embedded if (embedded / "model.safetensors").is_file() else standin_folder(dict(_environ())) / "model"
     folder = tmp_path / "mismatched"
-    shutil.copytree(source, folder)
+    shutil.copytree(resolve_model("embedded").folder, folder)
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["intermediate_size"] += 8
     (folder / "config.json").write_text(json.dumps(config))

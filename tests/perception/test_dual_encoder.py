@@ -10,7 +10,7 @@ import torch
 from perception.config import ModelConfig
 from perception.dual_encoder import CheckpointImages, load_image_encoder
 from perception.encoders import Image
-from reasoning.standin import make_siglip
+from reasoning.random_checkpoints import make_siglip
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from perception.encoders import Image
 from perception.errors import StartRefused
 from perception.vision import CheckpointVision, load_vision_half, to_tensor
 from perception.window import VisualTokens
-from reasoning.standin import make_idefics3, make_qwen3_vl
-from reasoning.standin_families import (
+from reasoning.random_checkpoints import make_idefics3, make_qwen3_vl
+from reasoning.random_families import (
     make_gemma3,
     make_internvl,
     make_llava_next,

@@ -15,8 +15,8 @@ from perception.config import ModelConfig
 from perception.window import TensorData, VisualTokens, WindowFrame
 from reasoning.local import LocalEngine, load_engine
 from reasoning.messages import Ask, AskedStream
-from reasoning.standin import make_idefics3, make_qwen3_vl
-from reasoning.standin_families import (
+from reasoning.random_checkpoints import make_idefics3, make_qwen3_vl
+from reasoning.random_families import (
     make_gemma3,
     make_internvl,
     make_llava_next,

@@ -1,4 +1,4 @@
-"""Families that have no recipe among the stand-ins: read as their own forward reads them, or refused in words."""
+"""Families that have no recipe of their own here: read as their own forward reads them, or refused in words."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +12,8 @@ from perception.config import ModelConfig
 from perception.errors import StartRefused
 from perception.vision import load_vision_half
 from reasoning.local import load_engine
-from reasoning.standin_families import CHAT, SIGLIP, Recipe
-from reasoning.standin_text import QWEN_SPECIAL, QWEN_TEMPLATE
+from reasoning.random_families import CHAT, SIGLIP, Recipe
+from reasoning.random_text import QWEN_SPECIAL, QWEN_TEMPLATE
 
 PATCHES = {
     "size": {"shortest_edge": 1024, "longest_edge": 65536},

@@ -13,7 +13,7 @@ import pytest
 
 from server.config import load_config
 from server.errors import StartError
-from server.models import check_checkpoint, resolve_model, standin_folder
+from server.models import check_checkpoint, resolve_model
 from server.preflight import Ground, bind, open_data, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -194,10 +194,16 @@ def test_a_hub_id_is_found_in_the_local_cache(tmp_path: Path) -> None:
     assert resolve_model("org/name", "model", {"HF_HOME": str(tmp_path)}).folder == snapshot.resolve()
 
 
-def test_the_stand_in_lies_in_the_cache(tmp_path: Path) -> None:
-    env = {"XDG_CACHE_HOME": str(tmp_path)}
-    found = resolve_model("embedded", "encoder", env)
-    assert found.folder == standin_folder(env) / "encoder" or not found.standin
+def test_the_embedded_models_ship() -> None:
+    for kind in ("model", "encoder"):
+        check_checkpoint(resolve_model("embedded", kind).folder, kind, trust_remote_code=False)
+
+
+def test_a_copy_without_them_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.models.ROOT", tmp_path)
+    with pytest.raises(StartError) as caught:
+        resolve_model("embedded", "encoder")
+    assert code_of(caught) == "model_not_found"
 
 
 def test_nothing_heavy_is_imported() -> None:

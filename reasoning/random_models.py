@@ -17,7 +17,7 @@ from transformers import (
     SmolVLMForConditionalGeneration,
 )
 
-from reasoning.standin_text import (
+from reasoning.random_text import (
     IDEFICS3_SPECIAL,
     IDEFICS3_TEMPLATE,
     QWEN_SPECIAL,
@@ -61,7 +61,7 @@ def _text(hidden: int, layers: int, heads: int, kv: int, inner: int) -> dict[str
 
 
 SIZES: Final[dict[str, Size]] = {
-    "standin": Size(96, 12, 2, _vision(64, 2, 2, 128), _text(96, 3, 4, 2, 256)),
+    "small": Size(96, 12, 2, _vision(64, 2, 2, 128), _text(96, 3, 4, 2, 256)),
     "tiny": Size(32, 8, 2, _vision(16, 1, 2, 32), _text(32, 2, 4, 2, 64), words=320),
     "tiny-smolvlm": Size(32, 8, 2, _vision(16, 1, 2, 32), _text(32, 2, 4, 2, 64), words=320, model_type="smolvlm"),
     "smolvlm-256m": Size(

@@ -1,4 +1,4 @@
-"""Tokenizers of the stand-in checkpoints: byte-level BPE trained on the spot on the words of our own prompts."""
+"""Tokenizers of the random checkpoints: byte-level BPE trained on the spot on the words of our own prompts."""
 
 import json
 from collections.abc import Mapping, Sequence

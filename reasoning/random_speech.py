@@ -6,7 +6,7 @@ from typing import Any, Final
 import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from reasoning.standin_text import save_tokenizer, train_tokenizer, write_json
+from reasoning.random_text import save_tokenizer, train_tokenizer, write_json
 
 _SPECIAL: Final = ("<|endoftext|>", "<|startoftranscript|>")
 

@@ -17,8 +17,8 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 
-from reasoning.standin_models import save_random
-from reasoning.standin_text import QWEN_SPECIAL, QWEN_TEMPLATE, save_tokenizer, train_tokenizer, write_json
+from reasoning.random_models import save_random
+from reasoning.random_text import QWEN_SPECIAL, QWEN_TEMPLATE, save_tokenizer, train_tokenizer, write_json
 
 _HALF: Final = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 _TEXT: Final = {
