@@ -285,7 +285,7 @@ def recalls(encoder: Any, tokenizer: Any, frames: Frames) -> dict[str, float]:
         pictures = _look(encoder, frames.features(rows)).float()
         texts = _read(encoder, tokenizer, texts_of).float()
     scores = functional.normalize(texts, dim=-1) @ functional.normalize(pictures, dim=-1).T
-    blocks = [scores[n : n + 100, n : n + 100] for n in range(0, len(rows) - 99, 100)]
-    first = [block.argmax(1) == torch.arange(100) for block in blocks]
+    blocks = [scores[n : n + 100, n : n + 100] for n in range(0, max(1, len(rows) - 99), 100)]
+    first = [block.argmax(1) == torch.arange(len(block)) for block in blocks]
     five = scores.topk(5).indices == torch.arange(len(rows))[:, None]
     return {"recall1_100": float(torch.cat(first).float().mean()), "recall5_1000": float(five.any(1).float().mean())}
