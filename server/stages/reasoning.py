@@ -9,12 +9,14 @@ from server.ipc.links import Inherited
 from server.ipc.runtime import StageLoop
 from server.ipc.slab import SlabReader
 from server.stages.clock import monotonic_us
+from server.stages.remote import RemoteEngine
 from server.stages.wake_up import WakeUp
 
 
 def build_loop(config: ReasoningConfig, inherited: Inherited, control: Channel) -> StageLoop:
     """Load the stage and tie its ends. Raises StartRefused."""
     wake_up = WakeUp()
-    stage = build_stage(config, SlabReader(inherited.fd("slab")), monotonic_us, wake_up.notify)
+    elsewhere = RemoteEngine(config.remote, config.slots, wake_up.notify) if config.remote is not None else None
+    stage = build_stage(config, SlabReader(inherited.fd("slab")), monotonic_us, elsewhere)
     memory = PeerLink(inherited.peer(Context), kinds=(Recall,))
     return StageLoop(stage, control, inlets=[memory, wake_up], outlets=[memory])

@@ -25,7 +25,7 @@ from reasoning.engine import Delta, Engine, Failed, Finished, Request
 from reasoning.local import load_engine
 from reasoning.messages import AskedStream, Turn
 from reasoning.prompt import Prompt
-from reasoning.remote import RemoteEngine
+from server.stages.remote import RemoteEngine
 from training.blank import make_blank_model
 
 SECOND = 1_000_000

@@ -10,13 +10,23 @@ from typing import Any
 
 import pytest
 
-from reasoning import remote as module
+from memory.messages import Evidence
+from perception.window import WindowFrame
 from reasoning.config import RemoteConfig
 from reasoning.engine import Delta, EngineOutput, Failed, Finished, Request, Started
+from reasoning.messages import AskedStream
 from reasoning.prompt import Prompt
-from reasoning.remote import RemoteEngine
+from server.stages import remote as module
+from server.stages.remote import RemoteEngine
 
 KEY = "sk-very-secret"
+STREAM = AskedStream("default/cam", 0, 1_793_000_000_000_000, 100_000_000, "", "UTC")
+FRAME = WindowFrame(STREAM.stream, 99_000_000, 0, b"<a frame of now>", None)
+
+
+def evidence(second: int, n: int = 0) -> Evidence:
+    us = second * 1_000_000
+    return Evidence(STREAM.stream, "e_1", n, us, us, us + 1, 0.5, f"<frame {n} of the past>".encode())
 
 
 def event(**chunk: Any) -> bytes:
@@ -135,8 +145,8 @@ def asker(elsewhere: Elsewhere) -> Iterator[Asker]:
 
 
 @pytest.fixture
-def prompt(tools: Any) -> Prompt:
-    return Prompt("Watch.", [tools.asked()], [], [tools.evidence(20)], [], [tools.frame(99)], "Who?")
+def prompt() -> Prompt:
+    return Prompt("Watch.", [STREAM], [], [evidence(20)], [], [FRAME], "Who?")
 
 
 def test_an_answer_comes_piece_by_piece(asker: Asker, elsewhere: Elsewhere, prompt: Prompt) -> None:
@@ -230,17 +240,15 @@ def test_what_is_busy_is_tried_again(asker: Asker, elsewhere: Elsewhere, prompt:
     assert isinstance(asker.until_ended("q")[-1], Finished)
 
 
-def test_what_was_too_much_is_tried_with_less(asker: Asker, elsewhere: Elsewhere, tools: Any) -> None:
-    prompt = Prompt(
-        "Watch.", [tools.asked()], [], [tools.evidence(n, n=n) for n in range(3)], [], [tools.frame(99)], "?"
-    )
+def test_what_was_too_much_is_tried_with_less(asker: Asker, elsewhere: Elsewhere) -> None:
+    prompt = Prompt("Watch.", [STREAM], [], [evidence(n, n) for n in range(3)], [], [FRAME], "?")
     elsewhere.script += [400, 413, WHOLE]
     asker.engine.begin(Request("q", prompt, 8))
     outputs = asker.until_ended("q")
     assert isinstance(outputs[0], Started)
     assert len(outputs[0].prompt.evidence) == 1
     elsewhere.script += [400, 400]
-    bare = Prompt("Watch.", [tools.asked()], [], [], [], [tools.frame(99)], "?")
+    bare = Prompt("Watch.", [STREAM], [], [], [], [FRAME], "?")
     asker.engine.begin(Request("q_2", bare, 8))
     [failed] = asker.until_ended("q_2")
     assert isinstance(failed, Failed)
