@@ -145,7 +145,7 @@ def test_the_stages_can_be_started_with_the_largest_numbers(name: str) -> None:
     (largest,) = [bound for one in field.metadata for bound in [getattr(one, "le", getattr(one, "lt", None))] if bound]
     largest = largest if any(hasattr(one, "le") for one in field.metadata) else 0.999
     config = load_config({}, {"OMNILIVE_" + name.replace(".", "__").upper(): str(largest)}, None)
-    models = ResolvedModels(ResolvedModel(Path("/m"), False), ResolvedModel(Path("/e"), False), None)
+    models = ResolvedModels(ResolvedModel(Path("/m")), ResolvedModel(Path("/e")), None)
     for part in stage_configs(config, models).values():
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(part), type=type(part)) == part
 
@@ -162,7 +162,7 @@ def test_what_clients_may_send_fits_into_the_queues() -> None:
 
 def test_the_stages_get_their_parts(tmp_path: Path) -> None:
     flags = {"data": str(tmp_path), "sample": {"fps": 3}, "memory": {"max_event_s": 5}, "limits": {"streams": 7}}
-    models = ResolvedModels(ResolvedModel(Path("/m"), False), ResolvedModel(Path("/e"), False), None)
+    models = ResolvedModels(ResolvedModel(Path("/m")), ResolvedModel(Path("/e")), None)
     parts: dict[str, Any] = dict(stage_configs(load_config(flags, {}, None), models))
     assert parts["perception"].sample.fps == 3
     assert parts["perception"].window.lanes == 7
