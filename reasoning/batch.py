@@ -14,7 +14,6 @@ class Batch:
     """Rows of one cache, aligned at their ends. A row belongs to a `Decoding`, which keeps positions and scores."""
 
     def __init__(self, family: Family) -> None:
-        self._family = family
         self._model = family.model
         self._config = self._model.config.get_text_config(decoder=True)
         self._joins = joinable(new_cache(self._config))

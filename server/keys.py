@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from server.errors import StartError
+from server.files import write_private
 
 log = logging.getLogger(__name__)
 
@@ -136,22 +137,6 @@ class KeyFile:
         write_private(self._file, json.dumps({"keys": [asdict(one) for one in records]}, indent=1) + "\n")
 
 
-def write_private(file: Path, text: str) -> None:
-    """A file of mode 0600, on disk as a whole or not at all."""
-    fresh = file.with_name(f"{file.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as writing:
-        writing.write(text)
-        writing.flush()
-        os.fsync(descriptor)
-    fresh.rename(file)
-    above = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(above)
-    finally:
-        os.close(above)
-
-
 class Keys:
     """Which keys open a running server. `env_key` is one more, of all scopes.
 
@@ -162,14 +147,12 @@ class Keys:
         """Raises StartError where the file is damaged."""
         self._file = file
         self._closed = closed
-        self._version: tuple[int, ...] = ()
         own = fingerprint(env_key) if env_key else ""
         self._fixed = {own: Principal(DEFAULT_TENANT, ALL_SCOPES, own)} if own else {}
         self._known: dict[str, Principal] = {}
         self.on_change: Callable[[], None] = lambda: None
         """Called when keys have come or gone."""
-        if file is not None:
-            self._version = file.version()
+        self._version = file.version() if file is not None else ()
         self._take(file.read() if file is not None else [])
 
     @property

@@ -4,11 +4,12 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from reasoning.config import RemoteConfig
 from server.config import Config
 from server.errors import StartError
 
@@ -29,19 +30,10 @@ class ResolvedModel:
 
 
 @dataclass(frozen=True)
-class RemoteModel:
-    """A model of an OpenAI-compatible server. url: up to and with `/v1`; name: "" for its first; key: "" for none."""
-
-    url: str
-    name: str
-    key: str = field(repr=False)
-
-
-@dataclass(frozen=True)
 class ResolvedModels:
     """All models of a configuration."""
 
-    model: ResolvedModel | RemoteModel
+    model: ResolvedModel | RemoteConfig
     encoder: ResolvedModel
     asr: ResolvedModel | None
 
@@ -99,7 +91,7 @@ def _is_remote(spec: str) -> bool:
     return spec.startswith(("http://", "https://"))
 
 
-def _remote(config: Config, env: Mapping[str, str]) -> RemoteModel:
+def _remote(config: Config, env: Mapping[str, str]) -> RemoteConfig:
     try:
         parts = urlsplit(config.model)
         whole = bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -107,7 +99,7 @@ def _remote(config: Config, env: Mapping[str, str]) -> RemoteModel:
         parts, whole = urlsplit(""), False
     if not whole or parts.username or parts.password or parts.query or parts.fragment:
         raise StartError("model_not_found", "the model's address has the form http://HOST:PORT/v1, its key apart")
-    return RemoteModel(config.model, config.model_name, env.get("OMNILIVE_MODEL_API_KEY", ""))
+    return RemoteConfig(config.model, config.model_name, env.get("OMNILIVE_MODEL_API_KEY", ""))
 
 
 def check_models(models: ResolvedModels, trust_remote_code: bool) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from server.config import Config
 from server.errors import RequestError, StartError
+from server.files import write_private
 from server.keys import KeyFile, Keys, first_key
 from server.models import ResolvedModels, check_models, resolve_models
 from server.sources import resolve_source
@@ -146,19 +147,7 @@ def _check_format(file: Path) -> None:
                 f"{file.parent} was written by another version (this one reads {DATA_FORMAT}): use that one",
             )
         return
-    fresh = file.with_name("format.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, DATA_FORMAT.encode() + b"\n")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    fresh.rename(file)
-    above = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(above)
-    finally:
-        os.close(above)
+    write_private(file, f"{DATA_FORMAT}\n")
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -11,7 +11,7 @@ from perception.config import ModelConfig, PerceptionConfig, SampleConfig, Sound
 from reasoning.config import ReasoningConfig, RemoteConfig
 from server.config import Config, PerceptionSection, ReasoningSection, load_config
 from server.ipc.messages import StageName
-from server.models import RemoteModel, ResolvedModel, ResolvedModels, resolve_models
+from server.models import ResolvedModel, ResolvedModels, resolve_models
 from server.preflight import check_streams
 from server.sources import shown_url
 
@@ -66,8 +66,8 @@ def reasoning_config(config: Config, models: ResolvedModels) -> ReasoningConfig:
     section = config.reasoning
     model = models.model
     settings = ReasoningConfig(
-        model=None if isinstance(model, RemoteModel) else _model(config, section, model),
-        remote=RemoteConfig(model.url, model.name, model.key) if isinstance(model, RemoteModel) else None,
+        model=None if isinstance(model, RemoteConfig) else _model(config, section, model),
+        remote=model if isinstance(model, RemoteConfig) else None,
         slots=section.slots,
         evidence_cache_bytes=section.evidence_cache_bytes,
         window_frames=config.window.frames,
@@ -98,7 +98,7 @@ def show_config(config: Config, env: Mapping[str, str]) -> dict[str, Any]:
     models = resolve_models(config, env)
     shown: dict[str, Any] = config.model_dump(mode="json")
     here = models.model
-    shown["model"] = here.url if isinstance(here, RemoteModel) else str(here.folder)
+    shown["model"] = here.url if isinstance(here, RemoteConfig) else str(here.folder)
     shown["encoder"] = str(models.encoder.folder)
     shown["asr"] = config.asr if models.asr is None else str(models.asr.folder)
     for stream in shown["streams"]:

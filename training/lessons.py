@@ -37,11 +37,11 @@ class Level:
 
     window: int
     evidence: int
-    forms: float
+    forms: float = 0.5
     past: bool = True
 
 
-LEVELS: Final = (Level(1, 0, 0.5, past=False), Level(1, 1, 0.5), Level(3, 3, 0.5), Level(8, 8, 0.5))
+LEVELS: Final = (Level(1, 0, past=False), Level(1, 1), Level(3, 3), Level(8, 8))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from training.bank import films_of
 from training.blank import PATCH, SHUFFLE, SIDE, VISION
 from training.codes import codes
 from training.films import Pictures
-from training.run import Run
+from training.run import Run, descend
 from training.sayings import Content, Fact, content_of, sayings
 from training.see import normalised
 from training.shelf import Story, load_stories, prepare
@@ -123,15 +123,11 @@ class Learner:
 
     def learn(self, _: float) -> float:
         """One step; the loss."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (self.step + 1) / _WARMUP) * max(0.02, 1 - self.step / self._steps)
+        rate = _RATE * min(1.0, (self.step + 1) / _WARMUP) * max(0.02, 1 - self.step / self._steps)
         loss = self._loss(np.random.default_rng([self.step, 60]))
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._learning.parameters(), 1.0)
-        self._optimizer.step()
+        value = descend(self._optimizer, rate, loss, self._learning.parameters())
         self.step += 1
-        return loss.item()
+        return value
 
     def look(self) -> dict[str, float]:
         """How often texts find their pictures."""

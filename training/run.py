@@ -2,11 +2,13 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 SAVE_EVERY_S: Final = 120.0
 LOOK_EVERY_S: Final = 90.0
@@ -83,3 +85,14 @@ class Run:
             log.write(json.dumps(told) + "\n")
         passed = (time.monotonic() - self._began) / 60
         print(f"{passed:6.1f} min  " + "  ".join(f"{name} {value}" for name, value in told.items()), flush=True)
+
+
+def descend(optimizer: Optimizer, rate: float, loss: Tensor, bounded: Iterable[nn.Parameter]) -> float:
+    """One step down a loss; its value. bounded: whose gradient together is at most 1 long."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(bounded, 1.0)
+    optimizer.step()
+    return loss.item()

@@ -15,7 +15,7 @@ from transformers import AutoModelForImageTextToText
 from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, glimpses, scaled, strangers
 from training.blank import SHUFFLE, VISION
 from training.labels import DIGITS, EMPTY, FOREIGN, KINDS, SIGN, UNSURE, Labels, blank_labels, labels_of
-from training.run import Run
+from training.run import Run, descend
 from training.world import COLOURS
 
 FILMS: Final = 600
@@ -101,20 +101,16 @@ class Learner:
 
     def learn(self, _: float) -> float:
         """One step; the loss."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = _rate(self.step, self._steps)
+        rate = _rate(self.step, self._steps)
         dice = torch.Generator().manual_seed(self.step)
         batch = torch.randint(len(self._training.pictures), (BATCH,), generator=dice)
         pixels = _disturbed(normalised(self._training.pictures[batch]), dice)
         with torch.autocast("cpu", torch.bfloat16):
             read = self._reader(place_features(self.model, pixels))
         loss = _loss(read, self._training, batch)
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._learning.parameters(), 1.0)
-        self._optimizer.step()
+        value = descend(self._optimizer, rate, loss, self._learning.parameters())
         self.step += 1
-        return loss.item()
+        return value
 
     def look(self) -> dict[str, float]:
         """What it tells apart."""

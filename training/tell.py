@@ -21,7 +21,7 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from training.lessons import LEVELS
 from training.reading import new_reader
-from training.run import Run
+from training.run import Run, descend
 from training.shelf import Batch, Shelf, load_reading, prepare
 
 BATCHES: Final = (16, 16, 12, 8)
@@ -91,16 +91,12 @@ class Learner:
             self._batches = self._lay_out()
         batch = next(self._batches)
         share = max(_LAST_RATE, 1 - passed) if self._last else 1.0
-        for group in self._optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (self.step + 1) / _WARMUP) * share
+        rate = _RATE * min(1.0, (self.step + 1) / _WARMUP) * share
         loss, _ = answer_loss(self.model, batch)
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._learning.parameters(), 1.0)
-        self._optimizer.step()
+        value = descend(self._optimizer, rate, loss, self._learning.parameters())
         self._average.update_parameters(self._learning)
         self.step += 1
-        return loss.item()
+        return value
 
     def look(self) -> dict[str, float]:
         """Accuracy by skill at its level; where that is enough, it goes on to fuller sheets."""

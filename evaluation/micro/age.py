@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from evaluation.checks import Check
 from evaluation.micro.equal import random_jpeg
+from evaluation.micro.model_view import clock_us
 from evaluation.registry import Progress
 from evaluation.stats import median
 from memory.config import MemoryConfig
@@ -78,7 +79,7 @@ class _Life:
 
     def first_token_s(self, evidence: int) -> float:
         """Seconds from a question to its first token. Raises RuntimeError where it is shown fewer evidence frames."""
-        now_us = _now_us()
+        now_us = clock_us()
         ask = Ask(f"q_{now_us}", [self.stream], _QUESTION, None, None, 1, now_us + 600_000_000, now_us, 0.0, 0, [])
         began, taken, seen = time.perf_counter(), 0.0, 0
         self.reasoning.submit(ask)
@@ -131,7 +132,7 @@ def _live(folder: Path, events: int, engine: LocalEngine, progress: Callable[[st
     text = _AnyText()
     memory = MemoryStage(
         MemoryConfig(str(folder / "streams"), str(folder / "cache"), ModelConfig(""), evidence=_EVIDENCE),
-        text, text, _now_us,
+        text, text, clock_us,
     )  # fmt: skip
     memory.submit(OpenMemory(key, _START_US, "{}", MemoryOptions(), "UTC"))
     dice, blocks = np.random.default_rng(2), random.Random(2)
@@ -151,9 +152,5 @@ def _live(folder: Path, events: int, engine: LocalEngine, progress: Callable[[st
         jpeg = jpegs[n]
         tokens = engine.vision.encode([decode_picture(jpeg)])[0]
         window.push(0, WindowFrame(key, end_us - (8 - n) * 500_000, 0, jpeg, tokens))
-    reasoning = ReasoningStage(ReasoningConfig(ModelConfig("")), engine, window, _now_us)
+    reasoning = ReasoningStage(ReasoningConfig(ModelConfig("")), engine, window, clock_us)
     return _Life(memory, reasoning, AskedStream(key, 0, _START_US, end_us, "", "UTC"))
-
-
-def _now_us() -> int:
-    return time.monotonic_ns() // 1000

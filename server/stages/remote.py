@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import httpx
@@ -58,7 +58,7 @@ class _Answer:
     prompt: Prompt
     begun: bool = False
     reason: str = ""
-    usage: dict[str, int] = field(default_factory=dict)
+    usage: "_Usage | None" = None
     pieces: int = 0
 
 
@@ -194,9 +194,11 @@ class RemoteEngine:
             raise _Fails(_STOPPED, again=not answer.begun)
         if not answer.begun:
             self._started(answer)
-        tokens = answer.usage.get("completion_tokens", answer.pieces)
+        usage = answer.usage
         reason: Literal["stop", "length"] = "length" if answer.reason == "length" else "stop"
-        return Finished(answer.request.id, reason, tokens, input_tokens=answer.usage.get("prompt_tokens"))
+        if usage is None:
+            return Finished(answer.request.id, reason, answer.pieces)
+        return Finished(answer.request.id, reason, usage.completion_tokens, input_tokens=usage.prompt_tokens)
 
     def _hear(self, answer: _Answer, data: bytes) -> None:
         """One server-sent event."""
@@ -206,11 +208,7 @@ class RemoteEngine:
             raise _Fails(_GARBAGE) from error
         if chunk.error is not None:
             raise _Fails(_STOPPED if answer.begun else _BUSY_FAULT, again=True)
-        if chunk.usage is not None:
-            answer.usage = {
-                "prompt_tokens": chunk.usage.prompt_tokens,
-                "completion_tokens": chunk.usage.completion_tokens,
-            }
+        answer.usage = chunk.usage or answer.usage
         for choice in chunk.choices[:1]:
             if choice.delta is not None and choice.delta.content:
                 if not answer.begun:
@@ -221,7 +219,7 @@ class RemoteEngine:
 
     def _started(self, answer: _Answer) -> None:
         answer.begun = True
-        self._say(Started(answer.request.id, answer.prompt, answer.usage.get("prompt_tokens", 0)))
+        self._say(Started(answer.request.id, answer.prompt, answer.usage.prompt_tokens if answer.usage else 0))
 
     async def _model(self) -> str:
         """The model's name there; asked for once."""
