@@ -6,6 +6,7 @@ It goes on to fuller sheets when held-out questions about the simpler ones are a
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ from torch.utils.data import DataLoader
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from training.lessons import LEVELS
-from training.reading import new_reader
+from training.reading import Reader, new_reader
 from training.run import Run, descend
 from training.shelf import Batch, Shelf, load_reading, prepare
 
@@ -62,7 +63,7 @@ class Learner:
         )
         groups = [
             {"params": connector.parameters(), "weight_decay": 0.0},
-            {"params": text.parameters(), "weight_decay": 0.02},
+            {"params": text.parameters(), "weight_decay": 0.1},
         ]
         self._optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
         self.step = self.level = 0
@@ -92,7 +93,8 @@ class Learner:
         batch = next(self._batches)
         share = max(_LAST_RATE, 1 - passed) if self._last else 1.0
         rate = _RATE * min(1.0, (self.step + 1) / _WARMUP) * share
-        loss, _ = answer_loss(self.model, batch)
+        dice = torch.Generator().manual_seed(self.step)
+        loss, _ = answer_loss(self.model, replace(batch, seen=Reader.faded(batch.seen.float(), dice)))
         value = descend(self._optimizer, rate, loss, self._learning.parameters())
         self._average.update_parameters(self._learning)
         self.step += 1
