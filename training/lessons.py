@@ -3,7 +3,7 @@
 The questions share the sheet and do not see one another: a lesson is one sequence with segments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -23,9 +23,11 @@ from training.watching import pick_evidence, window_at
 from training.words import END, SYSTEM
 from training.world import CANNOT_TELL, SECOND, Sheet, Shown, Witness, WorldQuestion, as_letters, as_yes_no
 
-QUESTIONS: Final = 24
+QUESTIONS: Final = 28
 PER_GROUP: Final = 3
 _PER_TIMED: Final = 6
+_LETTERED_LATE: Final = frozenset({"place", "count", "sign"})
+"""What is told freely long before it is told by letters; asked by letters twice as often as the rest."""
 _TIMED: Final = 0.8
 """Share of sheets with evidence of moments that some question names: at random, few would settle one of them."""
 _FAKE: Final = "<fake_token_around_image>"
@@ -37,11 +39,11 @@ DESCRIBE: Final = "Describe what you see."
 
 @dataclass(frozen=True)
 class Level:
-    """How much a sheet shows at most, how often questions take another form, whether they are about more than now."""
+    """How much a sheet shows at most, how often one asks in another form too, whether about more than now."""
 
     window: int
     evidence: int
-    forms: float = 0.5
+    forms: float = 0.4
     past: bool = True
 
 
@@ -92,7 +94,7 @@ def draw_sheet(
 def choose(
     dice: np.random.Generator, level: Level, found: Sequence[WorldQuestion], witness: Witness, sheet: Sheet
 ) -> list[Item]:
-    """Questions that the sheet settles, of each group a few, some of them in another form."""
+    """Questions that the sheet settles, of each group a few, some of them in another form too."""
     groups: dict[tuple[object, ...], list[WorldQuestion]] = {}
     for question in found:
         if question.about != "now" and not level.past:
@@ -103,7 +105,7 @@ def choose(
     for (*_, denied), alike in groups.items():
         proved = (alike[n] for n in dice.permutation(len(alike)) if witness.proves(alike[n], sheet))
         for question in islice(proved, _PER_TIMED if alike[0].timed else PER_GROUP):
-            items[bool(denied)].append(_item(dice, level, question, witness, sheet))
+            items[bool(denied)] += _items(dice, level, question, witness, sheet)
     told, denials = items[False], items[True]
     # There is much more that is not than that is.
     fewer = [denials[n] for n in dice.permutation(len(denials))[: max(1, len(told) // 2)]]
@@ -111,21 +113,24 @@ def choose(
     return [chosen[n] for n in dice.permutation(len(chosen))[:QUESTIONS]]
 
 
-def _item(dice: np.random.Generator, level: Level, question: WorldQuestion, witness: Witness, sheet: Sheet) -> Item:
+def _items(
+    dice: np.random.Generator, level: Level, question: WorldQuestion, witness: Witness, sheet: Sheet
+) -> Iterator[Item]:
     if question.kind == "when":
         question = replace(question, answer=age(witness.age_us(question, sheet)))
     skill = question.kind if question.about == "now" else f"{question.kind}.{question.about}"
+    yield Item(question.text, question.answer, f"{skill}.timed" if question.timed else skill)
     other = _other_form(dice, level, question)
     if other is not None:
-        return Item(other.text, other.answer, "letter" if other.answer in "ABCDE" else "yes_no")
-    return Item(question.text, question.answer, f"{skill}.timed" if question.timed else skill)
+        yield Item(other.text, other.answer, "letter" if other.answer in "ABCDE" else "yes_no")
 
 
 def _other_form(dice: np.random.Generator, level: Level, question: WorldQuestion) -> WorldQuestion | None:
-    """None where it stays as it is."""
-    if dice.random() >= level.forms:
+    """None where it is asked in no other."""
+    if dice.random() >= level.forms * (1 + (question.kind in _LETTERED_LATE)):
         return None
-    return as_yes_no(question) if dice.random() < 0.5 else as_letters(question)
+    yes_no = as_yes_no(question) if dice.random() < 0.5 else None
+    return yes_no or as_letters(question)
 
 
 def cannot_tell(

@@ -36,6 +36,8 @@ need no other sheet for it.
 _LOOKS: Final = 6
 _LOOKS_AT_THE_END: Final = 18
 _LAST_RATE: Final = 0.03
+_SMOOTHED: Final = 0.1
+"""Share of an answer that any token might be: what was never seen together becomes no less likely than other errors."""
 _AVERAGED: Final = 0.99
 """How much of the mean of the weights stays from step to step."""
 
@@ -94,7 +96,8 @@ class Learner:
         share = max(_LAST_RATE, 1 - passed) if self._last else 1.0
         rate = _RATE * min(1.0, (self.step + 1) / _WARMUP) * share
         dice = torch.Generator().manual_seed(self.step)
-        loss, _ = answer_loss(self.model, replace(batch, seen=Reader.faded(batch.seen.float(), dice)))
+        faded = replace(batch, seen=Reader.faded(batch.seen.float(), dice))
+        loss, _ = answer_loss(self.model, faded, smoothed=_SMOOTHED)
         value = descend(self._optimizer, rate, loss, self._learning.parameters())
         self._average.update_parameters(self._learning)
         self.step += 1
@@ -155,10 +158,10 @@ def train(model_folder: Path, banks: Path, run: Run, scale: float = 1.0, *, last
 # ---------------------------------------------------------------- one step
 
 
-def answer_loss(model: Any, batch: Batch, *, half: bool = True) -> tuple[Tensor, Tensor]:
+def answer_loss(model: Any, batch: Batch, *, half: bool = True, smoothed: float = 0.0) -> tuple[Tensor, Tensor]:
     """Mean loss over the tokens of all answers, and whether each of those tokens was right, in reading order.
 
-    half: in bfloat16, where that matters little.
+    half: in bfloat16, where that matters little. smoothed: share of the truth that is spread over all tokens.
     """
     inner = model.model
     table = inner.text_model.get_input_embeddings()
@@ -176,7 +179,7 @@ def answer_loss(model: Any, batch: Batch, *, half: bool = True) -> tuple[Tensor,
         wanted = batch.answers[:, 1:]
         scores = model.lm_head(hidden[:, :-1][wanted]).float()
     truth = batch.ids[:, 1:][wanted]
-    return functional.cross_entropy(scores, truth), scores.detach().argmax(-1) == truth
+    return functional.cross_entropy(scores, truth, label_smoothing=smoothed), scores.detach().argmax(-1) == truth
 
 
 def allowed(segments: Tensor) -> Tensor:
