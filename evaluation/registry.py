@@ -149,7 +149,9 @@ _ALL = (
         (
             Part("evaluation.micro.equal_server", (Owed("equal.tokens", "failures", "<= 0"),)),
             Part("evaluation.micro.equal", (Owed("equal.engine", "failures", "<= 0"),)),
+            Part("evaluation.micro.equal_families", (Owed("equal.families", "failures", "<= 0"),)),
         ),
+        limit_s=(400, 3600),
     ),
     Bench(
         "shots",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from perception.messages import Fault
+from reasoning.messages import DecodingKind
 from reasoning.prompt import Prompt
 
 
@@ -72,6 +73,10 @@ class Engine(Protocol):
     @property
     def slots(self) -> int:
         """How many requests it works on at once; more than these are not begun."""
+
+    @property
+    def decoding(self) -> DecodingKind:
+        """How these requests get their tokens."""
 
     def begin(self, request: Request) -> None:
         """Take a request; what goes wrong with it comes out of `step`."""

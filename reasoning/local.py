@@ -87,6 +87,8 @@ class LocalEngine:
         self._tokenizer = family.tokenizer
         self.ends = _end_tokens(family.model, family.tokenizer)
         """Tokens that end an answer."""
+        self.on_token: Callable[[str, int, torch.Tensor], None] | None = None
+        """Told of each token that is chosen: its request, its id, the scores [vocabulary] that it was chosen by."""
         self._context = int(getattr(family.model.config.get_text_config(), "max_position_embeddings", 2**31))
         self._running: OrderedDict[str, _Running] = OrderedDict()
         self._batch = Batch(family)
@@ -98,6 +100,11 @@ class LocalEngine:
     def slots(self) -> int:
         """See `Engine.slots`."""
         return self._slots
+
+    @property
+    def decoding(self) -> Literal["together", "apart"]:
+        """See `Engine.decoding`: it is the family's cache that decides."""
+        return "together" if self._batch.joins else "apart"
 
     @property
     def chunk(self) -> int:
@@ -248,7 +255,10 @@ class LocalEngine:
     def _say(self, running: _Running, token: int) -> list[EngineOutput]:
         request, text = running.request, running.text
         assert text is not None
+        assert running.decoding is not None
         running.tokens.append(token)
+        if self.on_token is not None:
+            self.on_token(request.id, token, running.decoding.logits)
         ended = token in self.ends
         full = len(running.tokens) >= running.most
         delta = "" if ended else text.add(token)

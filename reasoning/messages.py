@@ -9,6 +9,10 @@ from perception.messages import Fault, Message
 
 FinishReason = Literal["stop", "length", "not_covered"]
 
+DecodingKind = Literal["together", "apart", "elsewhere"]
+"""How questions that are open at once get their tokens: in one pass of the model for all; in turn, where the model's
+cache cannot be shared; by a server elsewhere."""
+
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
     """An earlier question of the same conversation and its answer."""
@@ -133,4 +137,10 @@ class CachesForgotten(Message, frozen=True):
     request: int
 
 
-ReasoningOutput = AnswerDelta | AnswerDone | AnswerFailed | CachesForgotten | Recall
+class EngineReady(Message, frozen=True):
+    """Sent once, before the first question is taken: what the server tells about the engine."""
+
+    decoding: DecodingKind
+
+
+ReasoningOutput = AnswerDelta | AnswerDone | AnswerFailed | CachesForgotten | EngineReady | Recall

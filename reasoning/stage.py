@@ -18,6 +18,7 @@ from reasoning.messages import (
     Ask,
     CachesForgotten,
     Cancel,
+    DecodingKind,
     FinishReason,
     ForgetCaches,
     MemoryLost,
@@ -54,6 +55,11 @@ class ReasoningStage:
         # A predecessor's recalls, which memory may still answer, had smaller numbers.
         self._recalls = clock()
         self._memory = True
+
+    @property
+    def decoding(self) -> DecodingKind:
+        """See `Engine.decoding`."""
+        return self._engine.decoding
 
     # ------------------------------------------------------------ the four verbs
 

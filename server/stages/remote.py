@@ -84,6 +84,11 @@ class RemoteEngine:
         """See `Engine.slots`."""
         return self._slots
 
+    @property
+    def decoding(self) -> Literal["elsewhere"]:
+        """See `Engine.decoding`."""
+        return "elsewhere"
+
     def begin(self, request: Request) -> None:
         """See `Engine.begin`."""
         self._running.add(request.id)

@@ -9,7 +9,7 @@ import pytest
 
 from memory.messages import ListEvents, SearchPicture
 from perception.messages import Fault
-from reasoning.messages import AnswerDelta, AnswerFailed, Ask, Cancel
+from reasoning.messages import AnswerDelta, AnswerFailed, Ask, Cancel, EngineReady
 from server.answers import MAX_EXPLAINS
 
 
@@ -422,6 +422,9 @@ async def test_the_server_tells_of_itself(rig: Any) -> None:
         assert server["limits"]["streams"] == 64
         assert server["model"].startswith("embedded")
         assert server["encoder"].startswith("embedded")
+        assert server["decoding"] is None
+        rig.hub.on_message("reasoning", EngineReady("apart"))
+        assert (await client.get("/v1/server")).json()["decoding"] == "apart"
         assert (await client.get("/livez")).json() == {"status": "live"}
         ready = await client.get("/readyz")
         assert ready.json() == {"status": "ready", "stages": dict.fromkeys(server["processes"], "ready")}
