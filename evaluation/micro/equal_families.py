@@ -135,7 +135,8 @@ def among_others(engine: LocalEngine, prompts: Sequence[Prompt]) -> list[Said]:
 def compare_family(folder: Path, rounds: int, seed: int) -> list[Judged]:
     """Random prompts to one checkpoint."""
     dice = random.Random(seed)
-    config = ModelConfig(str(folder), device="cpu", dtype="float32")
+    # So small a model is slower where threads wait for one another.
+    config = ModelConfig(str(folder), device="cpu", dtype="float32", threads=1)
     engine, half = load_engine(config, _CACHE_BYTES, chunk=4096, slots=_STAY + 2), load_vision_half(config)
     # A random model may end when it likes: the lengths are ours.
     engine.ends = frozenset()
@@ -160,8 +161,8 @@ def _bare_answer(engine: LocalEngine, bare: BareModel, prompt: Prompt) -> Genera
 
 
 def run(full: bool, progress: Progress) -> list[Check]:
-    """A round of six prompts for each family in the quick profile; six rounds on three checkpoints in the full one."""
-    seeds, rounds = (3, 6) if full else (1, 1)
+    """Three rounds of six prompts on each of two checkpoints a family; in the full profile ten on each of five."""
+    seeds, rounds = (5, 10) if full else (2, 3)
     judged: list[Judged] = []
     worst = {}
     for name in HELD:
