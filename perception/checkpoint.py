@@ -196,7 +196,14 @@ def _load_part(auto_class: Any, config: ModelConfig, what: str, **more: Any) -> 
             config.folder, local_files_only=True, trust_remote_code=config.trust_remote_code, **more
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise StartRefused("model_not_found", f"{what} cannot be loaded") from error
+        raise StartRefused("model_not_found", f"{what} {_hint(error)}") from error
+
+
+def _hint(error: Exception) -> str:
+    """What is missing, where that is known: some image processors have no Pillow form."""
+    if isinstance(error, ImportError) and "torchvision" in str(error).lower():
+        return "needs torchvision: install the one that is built for this torch, or name another model"
+    return "cannot be loaded"
 
 
 def drop_modules(model: Any, *parts: Any) -> None:
