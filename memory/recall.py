@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
 from memory import coverage, ranking, search
+from memory.followup import lean
 from memory.gate import Gate, decide
-from memory.messages import FOREVER_US, Context, Coverage, Evidence, Recall, SpeechLine, StreamCoverage
+from memory.messages import FOREVER_US, About, Context, Coverage, Evidence, Recall, SpeechLine, StreamCoverage
 from memory.ranking import Candidate, Wanted
 from memory.rows import Vector
 from memory.spans import Span
@@ -62,8 +63,9 @@ class Recaller:
         covered = [StreamCoverage(one.key, self._coverage(one, gate, evidence)) for one in asked]
         lines = [line for one in asked for line in _speech(one, gate, found)]
         since_us, until_us = (asked[0].span or (None, None)) if asked else (None, None)
+        about = _about(message, asked, time, picked) if gate.past else None
         explain = _explain(asked, gate, time, found)
-        return Context(message.request, evidence, lines, covered, since_us, until_us, gate.past, explain)
+        return Context(message.request, evidence, lines, covered, since_us, until_us, gate.past, explain, about)
 
     def _ask(self, message: Recall, n: int, streams: Mapping[str, Stream]) -> _Asked:
         """What the question asks of stream `n`. An explicit range wins over words."""
@@ -71,9 +73,12 @@ class Recaller:
         stream = streams.get(key)
         known = stream.spans().span if stream is not None else None
         start_wall_us, zone = (stream.settings[1], stream.settings[3]) if stream is not None else (0, "UTC")
-        time = parse(message.question, Moment(now_us, start_wall_us, zone, known or (0, now_us)))
+        moment = Moment(now_us, start_wall_us, zone, known or (0, now_us))
+        own = parse(message.question, moment)
+        time = lean(own, message.question, message.earlier, moment)
         span: Span | None = None
         if message.since_us is not None or message.until_us is not None:
+            time = replace(own, rest=time.rest)
             first = streams.get(message.streams[0])
             # A first stream that memory does not know began when it would have the same 'now'.
             shift = first.settings[1] - start_wall_us if first is not None else now_us - message.now_us[0]
@@ -81,8 +86,9 @@ class Recaller:
             since = min(0, until - 1) if message.since_us is None else message.since_us + shift
             span = (since, min(until, max(now_us, since) + 1))
         elif time.limited:
-            since = (known[0] if known else 0) if time.since_us is None else time.since_us
             until = now_us + 1 if time.until_us is None else time.until_us
+            # What lies before all that is known is asked about all the same: it is not covered.
+            since = min(known[0] if known else 0, until - 1) if time.since_us is None else time.since_us
             span = (since, max(until, since + 1))
         return _Asked(stream, key, now_us, start_wall_us, time, span)
 
@@ -118,8 +124,9 @@ class Recaller:
         width = max((one.span[1] - one.span[0] for one in asked if one.span is not None), default=_OPEN_WIDTH_US)
         targets = {one.key: one.time.target_us for one in asked if one.time.target_us is not None}
         starts = {one.key: one.start_wall_us for one in asked}
-        ranking.score(found, Wanted(targets, time.order, max(1, width // 4), starts))
-        return ranking.pick(found, limit, width)
+        sharp = width // 4 if time.near_us is None else min(width // 4, time.near_us)
+        ranking.score(found, Wanted(targets, time.order, max(1, sharp), starts))
+        return ranking.pick(found, limit, width if time.near_us is None else min(width, limit * time.near_us))
 
     def _evidence(self, picked: Sequence[Candidate], streams: Mapping[str, Stream]) -> list[Evidence]:
         evidence = []
@@ -150,6 +157,28 @@ class Recaller:
             return coverage.EMPTY
         gaps = asked.stream.store.reader.gaps(*asked_span, 64)
         return coverage.cover(spans, asked.span, asked.now_us, gaps, asked.stream.forgotten, grain_us)
+
+
+def _about(message: Recall, asked: Sequence[_Asked], time: TimeRange, picked: Sequence[Candidate]) -> About | None:
+    """What "that" is behind this question: a range with both its ends; else the best of what was found."""
+    if not asked:
+        return None
+    explicit = message.since_us is not None and message.until_us is not None
+    starts = {one.key: one.start_wall_us for one in asked}
+    first = asked[0]
+    if first.span is not None and (explicit or _is_closed(time)):
+        return About(first.start_wall_us + first.span[0], first.start_wall_us + first.span[1], named=True)
+    best = max(picked, key=lambda one: one.score, default=None)
+    if best is not None:
+        start = starts[best.stream]
+        return About(start + best.start_us, start + best.end_us, named=False)
+    if first.span is not None:
+        return About(first.start_wall_us + first.span[0], first.start_wall_us + first.span[1], named=False)
+    return None
+
+
+def _is_closed(time: TimeRange) -> bool:
+    return time.since_us is not None and time.until_us is not None and time.near_us is None
 
 
 def _speech(asked: _Asked, gate: Gate, found: Sequence[Candidate]) -> list[SpeechLine]:

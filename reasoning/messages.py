@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from memory.messages import Context, Coverage, Recall
+from memory.messages import About, Context, Coverage, Recall
 from perception.messages import Fault, Message
 
 FinishReason = Literal["stop", "length", "not_covered"]
@@ -15,10 +15,11 @@ cache cannot be shared; by a server elsewhere."""
 
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
-    """An earlier question of the same conversation and its answer."""
+    """An earlier question of the same conversation and its answer; about: `AnswerDone.about`."""
 
     question: str
     answer: str
+    about: About | None = None
 
 
 class AskedStream(msgspec.Struct, frozen=True, array_like=True):
@@ -108,7 +109,8 @@ class AnswerDelta(Message, frozen=True):
 class AnswerDone(Message, frozen=True):
     """The answer is complete. newest_arrival_us: arrival of the newest frame in the prompt, -1 if there was none.
 
-    coverage: one entry for each stream that was asked, in the order of `Ask.streams`.
+    coverage: one entry for each stream that was asked, in the order of `Ask.streams`. about: the time that "that" means
+    in a question that follows; None where there was none.
     """
 
     question_id: str
@@ -121,6 +123,7 @@ class AnswerDone(Message, frozen=True):
     input_tokens: int
     output_tokens: int
     explain: str
+    about: About | None = None
 
 
 class AnswerFailed(Message, frozen=True):

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from memory.messages import Context, Recall
+from memory.messages import Context, Earlier, Recall
 from perception.messages import Fault
 from perception.window import WindowFrame, WindowSource
 from reasoning.config import ReasoningConfig
@@ -150,7 +150,9 @@ class ReasoningStage:
             return
         streams = question.ask.streams
         names, now_us = [one.stream for one in streams], [one.now_us for one in streams]
-        self._outputs.append(Recall(question.recall, names, question.ask.question, since_us, until_us, now_us, limit=0))
+        earlier = tuple(Earlier(turn.question, turn.answer, turn.about) for turn in question.ask.history)
+        asked = question.ask.question
+        self._outputs.append(Recall(question.recall, names, asked, since_us, until_us, now_us, 0, earlier))
 
     def _look(self, ask: Ask) -> list[WindowFrame]:
         """The newest frames of each stream, fewer where many are asked; of an explicit range what lies in it."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from memory.messages import Context, Coverage, Evidence, GapRecord, Recall, SpeechLine, StreamCoverage
+from memory.messages import About, Context, Coverage, Earlier, Evidence, GapRecord, Recall, SpeechLine, StreamCoverage
 from perception.messages import Fault
 from perception.window import LocalWindow, WindowFrame
 from reasoning.config import ReasoningConfig
@@ -759,3 +759,21 @@ def chance(
     if luck < 0.75:
         return [dice.choice((MemoryLost(), MemoryReady()))]
     return []
+
+
+# -------------------------------------------------------------------- a conversation
+
+
+def test_earlier_questions_go_along_to_memory(bench: Bench, tools: Any) -> None:
+    about = About(tools.start_wall_us + 5 * S, tools.start_wall_us + 6 * S, named=True)
+    turns = [Turn("Is it open?", "Yes."), Turn("Since when?", "Since ten.", about)]
+    [recall] = bench.give(tools.ask(history=turns, question="And before that?"))
+    assert recall.earlier == (Earlier("Is it open?", "Yes.", None), Earlier("Since when?", "Since ten.", about))
+
+
+def test_an_answer_says_what_that_means_behind_it(bench: Bench, tools: Any) -> None:
+    about = About(tools.start_wall_us + 5 * S, tools.start_wall_us + 6 * S, named=True)
+    outputs = bench.run(bench.recalled(tools.ask(), evidence=[tools.evidence(20)], about=about))
+    assert only(outputs, AnswerDone).about == about
+    now = only(bench.run(bench.recalled(tools.ask("q_2"))), AnswerDone).about
+    assert now == About(tools.start_wall_us + 100 * S, tools.start_wall_us + 100 * S + 1, named=False)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from memory.messages import ListEvents, SearchPicture
+from memory.messages import About, ListEvents, SearchPicture
 from perception.messages import Fault
 from reasoning.messages import AnswerDelta, AnswerFailed, Ask, Cancel, EngineReady
 from server.answers import MAX_EXPLAINS
@@ -265,6 +265,25 @@ async def test_conversation(rig: Any) -> None:
         await client.delete("/v1/streams/cam/memory?since=0&until=1")
         await ask(client, conversation="c1")
         assert rig.host.of(Ask)[-1].history == []
+
+
+async def test_what_that_means_is_kept_between_questions(rig: Any) -> None:
+    await rig.add()
+    about = About(5, 6, named=True)
+    rig.host.about = about
+    async with rig.client() as client:
+        await ask(client, conversation="c1", question="First?")
+        await ask(client, conversation="c1", question="And before that?")
+    assert [turn.about for turn in rig.host.of(Ask)[-1].history] == [about]
+
+
+async def test_a_prompt_of_the_stream_that_is_changed_counts_from_the_next_question_on(rig: Any) -> None:
+    await rig.add()
+    async with rig.client() as client:
+        for prompt in ("Look at the door alone.", "Answer in German.", None):
+            assert (await client.patch("/v1/streams/cam", json={"prompt": prompt})).status_code == 200
+            await ask(client, conversation="c1")
+    assert [one.streams[0].prompt for one in rig.host.of(Ask)] == ["Look at the door alone.", "Answer in German.", ""]
 
 
 async def test_many_streams(rig: Any) -> None:
