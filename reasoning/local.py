@@ -2,6 +2,7 @@
 
 import logging
 import time
+import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ _LONG_PROBE: Final = 512
 _TOO_LONG: Final = Fault("too_large", "the question does not fit the model's context: ask a shorter one", "question")
 _EXHAUSTED: Final = 3
 _EXHAUSTED_S: Final = 60.0
-"""So often in so short a time, and the device's memory will not be free again in this process."""
+"""So often in so short a time, and it is tried whether the device still has room for anything."""
 _TRIAL_CHUNKS: Final = 4
 """How long the model may read by itself before it is ready, counted in steps."""
 _FULL: Final = Fault("model_unavailable", "the model's memory is full: ask again in a moment, or ask for less")
@@ -165,6 +166,7 @@ class LocalEngine:
             # Whatever is asked of the device from now on fails likewise.
             raise
         except torch.OutOfMemoryError as error:
+            self._running.pop(blamed.request.id, None)
             self._make_room(error)
             outputs = [Failed(blamed.request.id, _FULL)]
         except Exception as error:
@@ -176,14 +178,20 @@ class LocalEngine:
         return outputs
 
     def _make_room(self, error: torch.OutOfMemoryError) -> None:
-        """Give back what the device holds for nothing. Raises where that does not help."""
-        now = time.monotonic()
-        self._exhausted_at.append(now)
-        if len(self._exhausted_at) == _EXHAUSTED and now - self._exhausted_at[0] < _EXHAUSTED_S:
-            raise error
+        """Give back what the device holds for nothing. Raises where it has no room even when nobody is left."""
         log.error("a request failed: the device's memory is full")
+        # The frames that failed hold on to what they had made.
+        traceback.clear_frames(error.__traceback__)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        now = time.monotonic()
+        self._exhausted_at.append(now)
+        often = len(self._exhausted_at) == _EXHAUSTED and now - self._exhausted_at[0] < _EXHAUSTED_S
+        if often and not self._running:
+            # Large requests may fail one after the other; a device on which nothing fits any more needs a new process.
+            self._batch.clear()
+            self._prefill_s(1)
+            self._exhausted_at.clear()
 
     def prompt_ids(self, prompt: Prompt, frames: Sequence[VisualTokens]) -> list[int]:
         """The whole prompt as ids, each frame as its run of image tokens."""

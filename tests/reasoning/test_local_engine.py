@@ -1,5 +1,6 @@
 """What goes wrong while a request is worked on: the end of that request, unless the device itself is lost."""
 
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,7 +32,7 @@ def prompt(tools: Any) -> Prompt:
 
 
 def raising(error: Exception) -> Callable[..., Any]:
-    def fail(*_given: Any) -> Any:
+    def fail(*_given: Any, **_named: Any) -> Any:
         raise error
 
     return fail
@@ -78,18 +79,25 @@ def test_a_lost_device_is_the_end_of_the_process(
         engine.step()
 
 
-@pytest.mark.parametrize(("seconds", "survives"), [((0.0, 20.0, 59.9), False), ((0.0, 20.0, 60.1), True)])
-def test_a_full_device_ends_requests_until_it_stays_full(
+@pytest.mark.parametrize(
+    ("seconds", "room", "survives"),
+    [((0.0, 20.0, 59.9), False, False), ((0.0, 20.0, 59.9), True, True), ((0.0, 20.0, 60.1), False, True)],
+)
+def test_a_full_device_ends_requests_until_there_is_room_for_nothing(
     engine: LocalEngine,
     prompt: Prompt,
     monkeypatch: pytest.MonkeyPatch,
     seconds: tuple[float, ...],
+    room: bool,
     survives: bool,
 ) -> None:
     emptied: list[bool] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
-    monkeypatch.setattr(engine, "_advance", raising(torch.OutOfMemoryError("out of memory")))
+    full = raising(torch.OutOfMemoryError("out of memory"))
+    monkeypatch.setattr(engine, "_advance", full)
+    if not room:
+        monkeypatch.setattr(engine.family.model, "forward", full)
     clock = iter(seconds)
     monkeypatch.setattr("reasoning.local.time.monotonic", lambda: next(clock))
     for name in ("q_1", "q_2"):
@@ -104,6 +112,27 @@ def test_a_full_device_ends_requests_until_it_stays_full(
     else:
         with pytest.raises(torch.OutOfMemoryError):
             engine.step()
+    engine._exhausted_at.clear()
+
+
+def test_what_a_failed_request_had_made_is_let_go(
+    engine: LocalEngine, prompt: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Any] = []
+
+    def fail(*_: Any) -> Any:
+        made = torch.zeros(3)
+        held.append(weakref.ref(made))
+        raise torch.OutOfMemoryError("out of memory")
+
+    still: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: still.append(held[0]() is not None))
+    monkeypatch.setattr(engine, "_advance", fail)
+    engine.begin(Request("q_1", prompt, 4))
+    assert isinstance(engine.step()[0], Failed)
+    assert still == [False]
+    engine._exhausted_at.clear()
 
 
 def test_slow_steps_make_the_engine_ask_for_patience(
