@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.gpu_index import GpuSearch
 from memory.keyframes import NUMBER_BITS
 from memory.reading import Reader
 from memory.rows import Keyframe, Vector, from_half
@@ -16,6 +17,10 @@ faiss.omp_set_num_threads(1)  # One query is four times slower when two threads 
 
 _PRIOR: Final = 8.0
 """The mean of few vectors says little about what all have in common: it counts like this many more at zero."""
+
+
+_MORE: Final = 4
+"""How many times as many hits are asked of the GPU, so that enough of them lie in the range."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class VectorIndex:
         # Rows are float16: so is the index, which is as exact as they are and half as large.
         flat = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         self._index = faiss.IndexIDMap2(flat)
+        self._gpu = GpuSearch(dim, self._index)
         self._total = np.zeros(dim, dtype=np.float64)
         self._floor = 0
         self._cursor: tuple[int, int] | None = (-1, -1)
@@ -88,6 +94,7 @@ class VectorIndex:
         if len(doomed):
             self._total -= self._index.reconstruct_batch(doomed).sum(axis=0, dtype=np.float64)
             self._index.remove_ids(faiss.IDSelectorBatch(doomed))
+            self._gpu.drop()
 
     def forget_before(self, seq: int) -> None:
         """Events below this number are gone: hidden at once, taken out when they are many."""
@@ -107,21 +114,36 @@ class VectorIndex:
         low = max(low, self._floor)
         if len(self) == 0 or high <= low or len(query) != self._dim:
             return []
+        found = self._search_gpu(query, count, low, high)
+        if found is not None:
+            return found
         selector = faiss.IDSelectorRange(low << NUMBER_BITS, high << NUMBER_BITS)
         everything = low <= 0 and high >= 1 << 40
         params = None if everything else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
         scores, ids = self._index.search(query[None, :], min(count, len(self)), params=params)
-        return [
-            Hit(int(one) >> NUMBER_BITS, int(one) & ((1 << NUMBER_BITS) - 1), float(score))
-            for one, score in zip(ids[0], scores[0], strict=True)
-            if one >= 0
-        ]
+        return _hits(scores[0], ids[0], low, high)
+
+    def _search_gpu(self, query: Vector, count: int, low: int, high: int) -> list[Hit] | None:
+        """The same from the copy on the GPU, which knows no ranges: None where too few of its best lie in this one."""
+        found = self._gpu.search(query, _MORE * count)
+        if found is None:
+            return None
+        hits = _hits(*found, low, high)
+        return hits[:count] if len(hits) >= count else None
 
     def vectors(self, hits: Sequence[Hit]) -> NDArray[np.float32]:
         """[n, dim] of what `search` found."""
         ids = np.array([(hit.seq << NUMBER_BITS) | hit.n for hit in hits], dtype=np.int64)
         found: NDArray[np.float32] = self._index.reconstruct_batch(ids)
         return found
+
+
+def _hits(scores: NDArray[np.float32], ids: NDArray[np.int64], low: int, high: int) -> list[Hit]:
+    return [
+        Hit(int(one) >> NUMBER_BITS, int(one) & ((1 << NUMBER_BITS) - 1), float(score))
+        for one, score in zip(ids, scores, strict=True)
+        if one >= 0 and low <= int(one) >> NUMBER_BITS < high
+    ]
 
 
 def centred(vectors: NDArray[np.float32], mean: Vector) -> NDArray[np.float32]:
