@@ -11,15 +11,16 @@ START = "2026-01-01T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
-def watched(server: Any, make_clip: Any, until: Any) -> Any:
-    """The server with stream `talk`: five shots of two seconds."""
+def watched(_launcher: Any, make_clip: Any, until: Any) -> Any:
+    """A server with stream `talk`, five shots of two seconds; questions wait for memory, however busy the machine is."""
     clip: Path = make_clip(shots=5, seconds=2.0)
+    server = _launcher("--allow-files", str(clip.parent), OMNILIVE_REASONING__RECALL_TIMEOUT_MS="60000")
     with server.client() as client:
         body = {"id": "talk", "source": {"url": f"file://{clip}", "pace": "fast", "start": START}}
         response = client.post("/v1/streams", json=body)
         assert response.status_code == 201, response.text
-        until(lambda: client.get("/v1/streams/talk").json()["state"] == "ended", 60)
-        until(lambda: len(client.get("/v1/streams/talk/events").json()["events"]) >= 4, 30)
+        until(lambda: client.get("/v1/streams/talk").json()["state"] == "ended", 120)
+        until(lambda: len(client.get("/v1/streams/talk/events").json()["events"]) >= 4, 60)
     return server
 
 
