@@ -78,7 +78,7 @@ class Listener:
 
     def _hear(self, request: str, token: int, scores: torch.Tensor) -> None:
         self._now += 1
-        self.said[request].append((token, scores.clone()))
+        self.said[request].append((token, scores.float().cpu().clone()))
 
     def begin(self, name: str, prompt: Prompt, tokens: int) -> None:
         """A request."""
@@ -132,11 +132,11 @@ def among_others(engine: LocalEngine, prompts: Sequence[Prompt]) -> list[Said]:
     return [listener.said[str(n)] for n in range(len(prompts))]
 
 
-def compare_family(folder: Path, rounds: int, seed: int) -> list[Judged]:
-    """Random prompts to one checkpoint."""
+def compare_family(folder: Path, rounds: int, seed: int, device: str = "cpu") -> list[Judged]:
+    """Random prompts to one checkpoint. device: of our engine; the baseline runs on the processor."""
     dice = random.Random(seed)
     # So small a model is slower where threads wait for one another.
-    config = ModelConfig(str(folder), device="cpu", dtype="float32", threads=1)
+    config = ModelConfig(str(folder), device=device, dtype="float32", threads=1)
     engine, half = load_engine(config, _CACHE_BYTES, chunk=4096, slots=_STAY + 2), load_vision_half(config)
     # A random model may end when it likes: the lengths are ours.
     engine.ends = frozenset()

@@ -12,7 +12,7 @@ START = "2026-01-01T00:00:00Z"
 
 @pytest.fixture(scope="module")
 def watched(_launcher: Any, make_clip: Any, until: Any) -> Any:
-    """A server with stream `talk`, five shots of two seconds; questions wait for memory, however busy the machine is."""
+    """A server with stream `talk`, five shots of two seconds. Its questions wait for memory on a busy machine too."""
     clip: Path = make_clip(shots=5, seconds=2.0)
     server = _launcher("--allow-files", str(clip.parent), OMNILIVE_REASONING__RECALL_TIMEOUT_MS="60000")
     with server.client() as client:
