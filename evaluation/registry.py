@@ -127,6 +127,21 @@ _ALL = (
         limit_s=(600, 1800),
     ),
     Bench(
+        "server",
+        "what the server itself costs, with a model of zero cost",
+        (
+            Part(
+                "evaluation.serving",
+                (
+                    Owed("server.first_byte_ms", "ms", "<= 5"),
+                    Owed("server.askers32_p99_ms", "ms", "<= 100"),
+                    Owed("server.askers32_errors", "errors", "<= 0"),
+                    Owed("server.askers32_encoder_calls", "frames", "<= 0"),
+                ),
+            ),
+        ),
+    ),
+    Bench(
         "start",
         "starting, stopping, memory at rest",
         (
