@@ -29,6 +29,7 @@ from perception.messages import Fault
 from perception.vision import CheckpointVision, decode_picture
 from perception.window import VisualTokens
 from reasoning.batch import Batch
+from reasoning.costs import CostMeter
 from reasoning.decoding import Decoding
 from reasoning.engine import Delta, EngineOutput, Failed, Finished, Request, Started
 from reasoning.evidence import EvidenceCache
@@ -66,6 +67,7 @@ class _Running:
     text: TextStream | None = None
     most: int = 0
     tokens: list[int] = field(default_factory=list)
+    encoded_s: float = 0.0
 
 
 class LocalEngine:
@@ -94,6 +96,7 @@ class LocalEngine:
         self._running: OrderedDict[str, _Running] = OrderedDict()
         self._batch = Batch(family)
         self._slots = slots
+        self.meter = CostMeter(slots)
         self._exhausted_at: deque[float] = deque(maxlen=_EXHAUSTED)
         self.pace = self._measured_pace() if chunk is None else Pace(chunk)
 
@@ -206,7 +209,9 @@ class LocalEngine:
             known, began = self._is_ready(picture), time.perf_counter()
             running.frames.append(self._tokens(picture))
             if not known:
-                self.pace.note(time.perf_counter() - began)
+                seconds = time.perf_counter() - began
+                self.pace.note(seconds)
+                running.encoded_s += seconds
                 return []
         if running.decoding is None and not self._open(running):
             return [Failed(running.request.id, _TOO_LONG)]
@@ -244,7 +249,10 @@ class LocalEngine:
         began = time.perf_counter()
         self._batch.extend([(one.decoding, one.tokens[-1]) for one in saying if one.decoding is not None])
         self.pace.note(time.perf_counter() - began)
-        return [output for one in saying for output in self._guarded(one, partial(self._say_next, one))]
+        outputs = [output for one in saying for output in self._guarded(one, partial(self._say_next, one))]
+        # A GPU has decoded when the tokens are there.
+        self.meter.note_step(len(saying), time.perf_counter() - began)
+        return outputs
 
     def _say_next(self, running: _Running) -> list[EngineOutput]:
         assert running.decoding is not None
@@ -256,9 +264,12 @@ class LocalEngine:
         began, before = time.perf_counter(), decoding.read
         complete = decoding.prefill(self.chunk)
         self.pace.note_chunk(decoding.read - before, time.perf_counter() - began)
-        if not complete:
+        token = decoding.token() if complete else None
+        self.meter.note_read(decoding.read - before, time.perf_counter() - began)
+        if token is None:
             return []
-        return [Started(request.id, running.prompt, decoding.length), *self._say(running, decoding.token())]
+        self.meter.note_encoded(running.encoded_s)
+        return [Started(request.id, running.prompt, decoding.length), *self._say(running, token)]
 
     def _say(self, running: _Running, token: int) -> list[EngineOutput]:
         request, text = running.request, running.text
@@ -288,6 +299,7 @@ class LocalEngine:
             rate = max(rate, _LONG_PROBE / self._prefill_s(_LONG_PROBE))
         pace = Pace(fitting_chunk(rate), LARGEST)
         pace.note(pace.chunk / rate)
+        self.meter.note_read(1, 1 / rate)
         return pace
 
     def _prefill_s(self, tokens: int) -> float:

@@ -146,4 +146,20 @@ class EngineReady(Message, frozen=True):
     decoding: DecodingKind
 
 
-ReasoningOutput = AnswerDelta | AnswerDone | AnswerFailed | CachesForgotten | EngineReady | Recall
+class Costs(Message, frozen=True):
+    """What a question costs now, in seconds; sent when it has changed, a few times a second at most.
+
+    read_s: a token of a prompt; tokens: of a prompt besides the question's own words; encode_s: its keyframes;
+    elsewhere_s: until a model elsewhere gives the first token; step_s[n]: one token of each of n + 1 answers, one entry
+    for each slot; end_rate: the chance that an answer ends by itself at any token.
+    """
+
+    read_s: float
+    tokens: float
+    encode_s: float
+    elsewhere_s: float
+    step_s: list[float]
+    end_rate: float
+
+
+ReasoningOutput = AnswerDelta | AnswerDone | AnswerFailed | CachesForgotten | Costs | EngineReady | Recall

@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 
 Clock = Callable[[], int]
 
+_TELL_EVERY_US: Final = 250_000
+"""Between two words about what questions cost."""
+
 _CANCELLED: Final = Fault("cancelled", "the question was cancelled")
 _FORGOTTEN: Final = Fault("cancelled", "what the answer rests on was forgotten meanwhile: ask again")
 _LATE: Final = Fault("deadline_exceeded", "the answer was not ready in time: allow more by deadline_ms")
@@ -55,6 +58,7 @@ class ReasoningStage:
         # A predecessor's recalls, which memory may still answer, had smaller numbers.
         self._recalls = clock()
         self._memory = True
+        self._told_us = -_TELL_EVERY_US
 
     @property
     def decoding(self) -> DecodingKind:
@@ -85,6 +89,7 @@ class ReasoningStage:
         if self._engine.has_work():
             for output in self._engine.step():
                 self._relay(output)
+            self._tell_costs()
         return self._flush()
 
     def next_step_s(self) -> float:
@@ -286,11 +291,13 @@ class ReasoningStage:
         match output:
             case Started(_, prompt, input_tokens):
                 question.prompt, question.input_tokens = prompt, input_tokens
+                self._engine.meter.note_prompt(input_tokens, question.ask.question)
             case Delta(_, text):
                 self._say(question, text)
             case Finished(_, reason, output_tokens):
                 if output.input_tokens is not None:
                     question.input_tokens = output.input_tokens
+                self._engine.meter.note_answer(output_tokens, ended=reason == "stop")
                 self._finish(question, reason, output_tokens)
             case Failed(_, fault):
                 self._fail(question, fault)
@@ -300,6 +307,15 @@ class ReasoningStage:
             question.first_us = self._clock()
         question.said.append(text)
         self._outputs.append(AnswerDelta(question.id, text))
+
+    def _tell_costs(self) -> None:
+        now_us = self._clock()
+        if now_us - self._told_us < _TELL_EVERY_US:
+            return
+        costs = self._engine.meter.costs()
+        if costs is not None:
+            self._told_us = now_us
+            self._outputs.append(costs)
 
     def _finish(self, question: Question, reason: FinishReason, output_tokens: int) -> None:
         self._let_go(question, ended=True)

@@ -54,6 +54,8 @@ class Run:
     attempt: int = 0
     sent_as: str | None = None
     text: str = ""
+    pieces: int = 0
+    foretold_s: float | None = None
     timer: asyncio.TimerHandle | None = None
     _waiting: str = ""
     _end: Done | Failed | None = None
@@ -67,6 +69,7 @@ class Run:
     def add(self, text: str) -> None:
         """A delta came."""
         self.text += text
+        self.pieces += 1
         self._waiting += text
         self._wake.set()
 

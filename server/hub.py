@@ -24,7 +24,7 @@ from memory.messages import (
     Updated,
 )
 from perception.messages import Fault, Percept, PerceptRecord, StreamClosed, StreamStatus, Unchanged, WindowWiped
-from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, CachesForgotten, EngineReady
+from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, CachesForgotten, Costs, EngineReady
 from server.config import Config
 from server.core import Clocks, Core, Host
 from server.errors import refusal
@@ -76,6 +76,7 @@ class Hub:
             AnswerDone: self.questions.done,
             AnswerFailed: self.questions.failed,
             EngineReady: self._engine_ready,
+            Costs: self.questions.costs,
             CachesForgotten: lambda m: waiters.resolve(("CachesForgotten", m.request), m),
         }
 

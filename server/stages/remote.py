@@ -8,9 +8,10 @@ import asyncio
 import base64
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import httpx
@@ -18,6 +19,7 @@ import msgspec
 
 from perception.messages import Fault
 from reasoning.config import RemoteConfig
+from reasoning.costs import CostMeter
 from reasoning.engine import Delta, EngineOutput, Failed, Finished, Request, Started
 from reasoning.prompt import ChatMessage, Part, Prompt
 
@@ -60,6 +62,8 @@ class _Answer:
     reason: str = ""
     usage: "_Usage | None" = None
     pieces: int = 0
+    asked_s: float = field(default_factory=time.monotonic)
+    begun_s: float = 0.0
 
 
 class RemoteEngine:
@@ -69,6 +73,7 @@ class RemoteEngine:
         """notify: called from another thread when `step` has something to do."""
         self._config = config
         self._slots = slots
+        self.meter = CostMeter(slots)
         self._notify = notify
         self._outputs: deque[EngineOutput] = deque()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -199,6 +204,7 @@ class RemoteEngine:
             raise _Fails(_STOPPED, again=not answer.begun)
         if not answer.begun:
             self._started(answer)
+        self.meter.note_step(len(self._tasks), (time.monotonic() - answer.begun_s) / max(1, answer.pieces))
         usage = answer.usage
         reason: Literal["stop", "length"] = "length" if answer.reason == "length" else "stop"
         if usage is None:
@@ -223,7 +229,8 @@ class RemoteEngine:
             answer.reason = choice.finish_reason or answer.reason
 
     def _started(self, answer: _Answer) -> None:
-        answer.begun = True
+        answer.begun, answer.begun_s = True, time.monotonic()
+        self.meter.note_elsewhere(answer.begun_s - answer.asked_s)
         self._say(Started(answer.request.id, answer.prompt, answer.usage.prompt_tokens if answer.usage else 0))
 
     async def _model(self) -> str:
