@@ -142,6 +142,21 @@ _ALL = (
         ),
     ),
     Bench(
+        "overload",
+        "three times as many questions as can be answered",
+        (
+            Part(
+                "evaluation.micro.overload",
+                (
+                    Owed("overload.goodput", "ratio", ">= 0.9"),
+                    Owed("overload.refused_p99_ms", "ms", "<= 100"),
+                    Owed("overload.failed", "answers", "<= 0"),
+                    Owed("overload.frames_lost", "frames", "<= 0"),
+                ),
+            ),
+        ),
+    ),
+    Bench(
         "start",
         "starting, stopping, memory at rest",
         (

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from reasoning.costs import expected_tokens, words_of
+from reasoning.costs import expected_tokens
 from reasoning.messages import Costs
 
-_SURE: Final = 0.8
-"""Of its time, what a question may be expected to take: what is let in is to be answered, not to run out of time."""
+_WAIT_WEIGHT: Final = 2.0
+"""How often a wait counts: it rests on what others do, and what is let in is to be answered, not to run out of time."""
 _KEPT: Final = 0.9
 """Of what older answers count, with each new one."""
 _LEAST, _MOST = 0.25, 16.0
@@ -18,14 +18,32 @@ _LONGEST_S: Final = 3600
 _OPEN: Final = 1024
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Asked:
-    """A question, open or new. said: tokens of its answer so far; most: that it may have."""
+    """A question in the line. words: its own, in tokens; most: tokens that its answer may have; said: has so far.
+
+    at_s: when it came, by the monotonic clock; foretold_s: what the costs said then, 0: nothing.
+    """
 
     stream: str
-    question: str
+    words: float
     most: int
+    at_s: float
     said: int = 0
+    foretold_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """Seconds until others have gone before, and what the question itself takes from then on."""
+
+    wait_s: float
+    own_s: float
+
+    @property
+    def end_s(self) -> float:
+        """Until the answer is complete."""
+        return self.wait_s + self.own_s
 
 
 @dataclass(frozen=True)
@@ -48,14 +66,17 @@ class Admission:
         self.costs = None
         self._taken_s = self._foretold_s = 1.0
 
-    @property
-    def slowness(self) -> float:
-        """How much longer answers take than the costs alone say."""
-        return min(max(self._taken_s / self._foretold_s, _LEAST), _MOST)
+    def slowness(self, line: Sequence[Asked] = (), now_s: float = 0.0) -> float:
+        """How much longer answers take than the costs alone say: those that were given, and those that are overdue."""
+        usual = self._taken_s / self._foretold_s
+        overdue = [one for one in line if 0 < one.foretold_s * usual < now_s - one.at_s]
+        taken_s = self._taken_s + sum(now_s - one.at_s for one in overdue)
+        foretold_s = self._foretold_s + sum(one.foretold_s for one in overdue)
+        return min(max(taken_s / foretold_s, _LEAST), _MOST)
 
-    def foretell(self, line: Sequence[Asked], new: Asked) -> float | None:
-        """In how many seconds the answer would be complete by the costs alone; None while they are not known."""
-        return None if self.costs is None else _finish_s(self.costs, line, new)
+    def foretell(self, line: Sequence[Asked], new: Asked) -> Foretold | None:
+        """When the answer would be complete by the costs alone; None while they are not known."""
+        return None if self.costs is None else _foretell(self.costs, line, new)
 
     def learn(self, foretold_s: float, taken_s: float) -> None:
         """An answer that was foretold so has taken so long."""
@@ -64,23 +85,25 @@ class Admission:
 
     def judge(self, line: Sequence[Asked], new: Asked, patience_s: float) -> Late | None:
         """None: let it in. One question always is: what it takes may correct what was measured in a bad hour."""
-        foretold_s = self.foretell(line, new)
-        if foretold_s is None or not line:
+        foretold, alone = self.foretell(line, new), self.foretell([], new)
+        if foretold is None or alone is None or not line:
             return None
-        takes_s = foretold_s * self.slowness
-        if takes_s <= _SURE * patience_s:
+        if alone.end_s > patience_s:
+            return Late(None, alone.end_s)
+        slowness = self.slowness(line, new.at_s)
+        wait_s = foretold.wait_s * slowness
+        may_wait_s = (patience_s - foretold.own_s * slowness) / _WAIT_WEIGHT
+        if wait_s <= may_wait_s:
             return None
-        alone_s = self.foretell([], new) or 0.0
-        if alone_s > patience_s:
-            return Late(None, alone_s)
-        return Late(_whole(takes_s - max(_SURE * patience_s, alone_s * self.slowness)), takes_s)
+        # Where even no wait would do, the line must be gone.
+        return Late(_whole(wait_s - max(0.0, may_wait_s)), foretold.end_s * slowness)
 
-    def next_end_s(self, line: Sequence[Asked]) -> int:
+    def next_end_s(self, line: Sequence[Asked], now_s: float) -> int:
         """In how many seconds one of the open questions is likely to end."""
         if self.costs is None or not line:
             return 1
         turn_s = sum(_turn_s(self.costs, len(line), one) for one in line) / len(line)
-        return _whole(turn_s * self.slowness)
+        return _whole(turn_s * self.slowness(line, now_s))
 
 
 def most_open(of_a_stream: int) -> int:
@@ -92,15 +115,15 @@ def _whole(seconds: float) -> int:
     return min(max(1, math.ceil(seconds)), _LONGEST_S)
 
 
-def _finish_s(costs: Costs, line: Sequence[Asked], new: Asked) -> float:
+def _foretell(costs: Costs, line: Sequence[Asked], new: Asked) -> Foretold:
     """Prompts are read one after the other; then each takes part in the steps, as soon as a slot is free."""
     ahead = [one for one in line if one.said] + _ahead_of(new, [one for one in line if not one.said])
     slots = len(costs.step_s)
-    read_s = sum(_read_s(costs, one) for one in (*ahead, new) if not one.said)
+    read_s = sum(_read_s(costs, one) for one in ahead if not one.said)
     step_s = costs.step_s[min(slots, len(ahead) + 1) - 1]
     held_s = sum(_held_s(costs, step_s, one) for one in ahead) / max(1, len(ahead))
     ends_before = max(0, len(ahead) + 1 - slots)
-    return read_s + ends_before / slots * held_s + _held_s(costs, step_s, new)
+    return Foretold(read_s + ends_before / slots * held_s, _read_s(costs, new) + _held_s(costs, step_s, new))
 
 
 def _turn_s(costs: Costs, together: int, one: Asked) -> float:
@@ -110,7 +133,7 @@ def _turn_s(costs: Costs, together: int, one: Asked) -> float:
 
 
 def _read_s(costs: Costs, one: Asked) -> float:
-    return costs.encode_s + costs.read_s * (costs.tokens + words_of(one.question))
+    return costs.encode_s + costs.read_s * (costs.tokens + one.words)
 
 
 def _held_s(costs: Costs, step_s: float, one: Asked) -> float:

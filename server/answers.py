@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from reasoning.messages import Turn
+from server.admission import Asked
 from server.errors import RequestError
 from server.protocol import AnswerReply, QuestionRequest
 from server.streams import StreamEntry
@@ -47,6 +48,7 @@ class Run:
     request: QuestionRequest
     arrival_us: int
     deadline_us: int
+    asked: Asked
     on_leave: Callable[["Run"], None]
     since_us: int | None = None
     until_us: int | None = None
@@ -54,8 +56,6 @@ class Run:
     attempt: int = 0
     sent_as: str | None = None
     text: str = ""
-    pieces: int = 0
-    foretold_s: float | None = None
     timer: asyncio.TimerHandle | None = None
     _waiting: str = ""
     _end: Done | Failed | None = None
@@ -69,7 +69,7 @@ class Run:
     def add(self, text: str) -> None:
         """A delta came."""
         self.text += text
-        self.pieces += 1
+        self.asked.said += 1
         self._waiting += text
         self._wake.set()
 

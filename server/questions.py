@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from perception.messages import Fault
+from reasoning.costs import words_of
 from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, Ask, AskedStream, Cancel, Costs, Turn
 from server.admission import Admission, Asked, most_open
 from server.answers import Conversations, Done, Explained, Explains, Failed, Run
@@ -56,8 +57,9 @@ class Questions:
         arrival_us = self.core.clocks.monotonic_us()
         patience_us = (request.deadline_ms or self.core.config.limits.deadline_ms) * 1000
         self._check(entries, request)
-        self._check_room(entries)
-        foretold_s = self._check_time(entries, request, patience_us / 1e6)
+        asked = Asked(entries[0].key, words_of(request.question), request.max_tokens, arrival_us / 1e6)
+        self._check_room(entries, asked)
+        self._check_time(asked, patience_us / 1e6)
         run = Run(
             id=f"q_{secrets.token_hex(10)}",
             tenant=tenant,
@@ -66,7 +68,7 @@ class Questions:
             arrival_us=arrival_us,
             deadline_us=arrival_us + patience_us,
             on_leave=self.cancel,
-            foretold_s=foretold_s,
+            asked=asked,
         )
         self._open[run.id] = run
         self.idle.clear()
@@ -190,32 +192,36 @@ class Questions:
         if not self.core.is_ready("reasoning"):
             raise not_ready("reasoning")
 
-    def _check_room(self, entries: Sequence[StreamEntry]) -> None:
+    def _check_room(self, entries: Sequence[StreamEntry], new: Asked) -> None:
         """Refuse what is more than may be open; a place is free again when one of those ends."""
         most = self.core.config.limits.questions
         crowded = next((entry for entry in entries if entry.questions >= most), None)
         if crowded is not None:
-            line = [run for run in self.open_runs() if crowded in run.entries]
-            self._refuse("open", f"{most} questions of a stream are open", self.admission.next_end_s(_line(line)))
+            line = [run.asked for run in self._about(crowded)]
+            self._refuse("open", f"{most} questions of a stream are open", self.admission.next_end_s(line, new.at_s))
         if len(self._open) >= most_open(most):
             said = f"{len(self._open)} questions are open"
-            self._refuse("open", said, self.admission.next_end_s(_line(self.open_runs())))
+            self._refuse("open", said, self.admission.next_end_s(self._line(), new.at_s))
 
-    def _check_time(self, entries: Sequence[StreamEntry], request: QuestionRequest, patience_s: float) -> float | None:
-        """Refuse what would not be answered in time; else in how many seconds it should be, None: not known yet."""
-        line, new = _line(self.open_runs()), Asked(entries[0].key, request.question, request.max_tokens)
+    def _check_time(self, new: Asked, patience_s: float) -> None:
+        """Refuse what would not be answered in time."""
+        line = self._line()
         late = self.admission.judge(line, new, patience_s)
         if late is None:
-            return self.admission.foretell(line, new)
+            foretold = self.admission.foretell(line, new)
+            new.foretold_s = 0.0 if foretold is None else foretold.end_s
+            return
         if late.after_s is not None:
-            self._refuse(
-                "late", f"the questions before it leave no time to answer within {patience_s:g} s", late.after_s
-            )
+            said = f"the questions before it leave no time to answer within {patience_s:g} s"
+            self._refuse("late", said, late.after_s)
         self.core.metrics.refused.labels("late").inc()
         raise RequestError(
             "deadline_exceeded",
             f"such an answer takes about {late.takes_s:.1f} s: allow more by deadline_ms, or less by max_tokens",
         )
+
+    def _line(self) -> list[Asked]:
+        return [run.asked for run in self._open.values()]
 
     def _refuse(self, why: str, said: str, after_s: int) -> NoReturn:
         self.core.metrics.refused.labels(why).inc()
@@ -311,16 +317,12 @@ class Questions:
 
     def _learn(self, run: Run) -> None:
         """How right it was what was foretold of an answer; one that ran out of time took that long at least."""
-        if run.foretold_s is not None:
-            self.admission.learn(run.foretold_s, (self.core.clocks.monotonic_us() - run.arrival_us) / 1e6)
+        if run.asked.foretold_s > 0:
+            now_us = self.core.clocks.monotonic_us()
+            self.admission.learn(run.asked.foretold_s, (now_us - run.arrival_us) / 1e6)
 
     def _observe(self, done: AnswerDone) -> None:
         metrics, timing = self.core.metrics, done.timing
         metrics.ttft.observe(timing.ttft_us / 1e6)
         metrics.recall.observe(timing.recall_us / 1e6)
         metrics.answer.observe(timing.total_us / 1e6)
-
-
-def _line(runs: Sequence[Run]) -> list[Asked]:
-    """Open questions as admission sees them."""
-    return [Asked(run.entries[0].key, run.request.question, run.request.max_tokens, run.pieces) for run in runs]
