@@ -25,7 +25,7 @@ class InstantModel:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="instant-model", daemon=True)
         self._server: asyncio.Server | None = None
-        self.answered = 0
+        self.connections = self.answered = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -60,6 +60,7 @@ class InstantModel:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request after the other, until the client closes it."""
+        self.connections += 1
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -67,7 +68,7 @@ class InstantModel:
                 writer.write(_models() if head.startswith("GET ") else self._body)
                 self.answered += head.startswith("POST ")
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             return
         finally:
             writer.close()

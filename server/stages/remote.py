@@ -6,6 +6,7 @@ network is waited for in a thread of its own; `step` hands on what has come, and
 
 import asyncio
 import base64
+import contextlib
 import logging
 import threading
 import time
@@ -30,7 +31,10 @@ SILENCE_S: Final = 60.0
 """How long the server may say nothing."""
 _PAUSES_S: Final = (0.2, 1.0)
 """Before another try, where nothing has come of a request yet."""
+_END_S: Final = 0.2
+"""How long the end of a response is waited for once all is said: only then its connection serves again."""
 _MOST_LINE: Final = 2**20
+_JSON: Final = {"Content-Type": "application/json"}
 _BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TOO_LONG: Final = frozenset({400, 413, 422})
 
@@ -188,9 +192,10 @@ class RemoteEngine:
                     await asyncio.sleep(pause or 0.0)
 
     async def _ask(self, answer: _Answer) -> Finished:
-        body = {**_body(answer.request, answer.prompt), "model": await self._model()}
+        # Pictures make it large: as text it would be looked through letter by letter.
+        body = msgspec.json.encode({**_body(answer.request, answer.prompt), "model": await self._model()})
         try:
-            async with self._http().stream("POST", "chat/completions", json=body) as response:
+            async with self._http().stream("POST", "chat/completions", content=body, headers=_JSON) as response:
                 await _check(response)
                 async for data in _events(response):
                     self._hear(answer, data)
@@ -341,7 +346,8 @@ async def _events(response: httpx.Response) -> AsyncIterator[bytes]:
     if "event-stream" not in response.headers.get("content-type", ""):
         raise _Fails(_GARBAGE)
     waiting = b""
-    async for piece in response.aiter_bytes():
+    pieces = response.aiter_bytes()
+    async for piece in pieces:
         *lines, waiting = (waiting + piece).split(b"\n")
         if len(waiting) > _MOST_LINE:
             raise _Fails(_GARBAGE)
@@ -349,5 +355,14 @@ async def _events(response: httpx.Response) -> AsyncIterator[bytes]:
             if line.startswith(b"data:"):
                 data = line[5:].strip()
                 if data == b"[DONE]":
+                    await _read_out(pieces)
                     return
                 yield data
+
+
+async def _read_out(pieces: AsyncIterator[bytes]) -> None:
+    """The end of a response of which nothing more is wanted; what goes wrong now costs its connection alone."""
+    with contextlib.suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(_END_S):
+            async for _ in pieces:
+                pass
