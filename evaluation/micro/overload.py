@@ -32,12 +32,12 @@ TIMES: Final = 3
 ASKERS: Final = 16
 """Twice the slots: whenever an answer ends, another question waits."""
 TOKENS: Final = 48
-DEADLINE_MS: Final = 4000
+DEADLINE_MS: Final = 6000
 REFUSED: Final = "too_many_questions"
-_SETTLE_S: Final = 2.0
+_SETTLE_S: Final = 3.0
 """Until the line is as long as it will be."""
 _VIDEO_S: Final = 4
-_THREADS: Final = {"OMNILIVE_REASONING__THREADS": "1", "OMNILIVE_PERCEPTION__THREADS": "1"}
+_THREADS: Final = {f"OMNILIVE_{stage}__THREADS": "1" for stage in ("PERCEPTION", "MEMORY", "REASONING")}
 """More do not help models so small, and would take the cores from one another."""
 
 

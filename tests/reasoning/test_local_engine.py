@@ -9,6 +9,7 @@ import torch
 from jinja2 import TemplateError
 from PIL import Image
 
+from reasoning.costs import CostMeter
 from reasoning.engine import Failed, Finished, Request
 from reasoning.local import LocalEngine
 from reasoning.prompt import Prompt
@@ -168,3 +169,44 @@ def test_the_chunk_is_what_is_read_in_a_step(
 ) -> None:
     monkeypatch.setattr(engine, "_prefill_s", lambda tokens: tokens / rate)
     assert engine._measured_pace().chunk == chunk
+
+
+# -------------------------------------------------------------------- many at once
+
+
+def test_another_gets_a_token_with_each_piece_of_a_long_prompt(engine: LocalEngine, prompt: Prompt) -> None:
+    engine.chunk = 16
+    engine.begin(Request("q_1", prompt, 200))
+    while not engine._running["q_1"].tokens:
+        engine.step()
+    engine.begin(Request("q_2", prompt, 2))
+    pieces = 0
+    while not engine._running["q_2"].tokens:
+        before = len(engine._running["q_1"].tokens)
+        engine.step()
+        assert len(engine._running["q_1"].tokens) == before + 1
+        pieces += 1
+    assert pieces >= 4
+
+
+def test_a_keyframe_that_two_ask_about_is_encoded_once(engine: LocalEngine, prompt: Prompt) -> None:
+    encoded = engine.cache.misses
+    for name in ("q_1", "q_2"):
+        engine.begin(Request(name, prompt, 4))
+    assert [one.tokens for one in ended(engine) if isinstance(one, Finished)].count(()) == 0
+    assert engine.cache.misses == encoded + 1
+
+
+def test_what_the_work_takes_is_measured(engine: LocalEngine, prompt: Prompt) -> None:
+    engine.meter = CostMeter(engine.slots)
+    for name in ("q_1", "q_2"):
+        engine.begin(Request(name, prompt, 6))
+    ended(engine)
+    costs = engine.meter.costs()
+    assert costs is not None
+    assert costs.read_s > 0
+    # The first one paid for the keyframe, the second one found it.
+    assert costs.encode_s > 0
+    assert min(costs.step_s) > 0
+    assert len(costs.step_s) == engine.slots
+    assert costs.elsewhere_s == 0
