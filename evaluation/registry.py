@@ -150,7 +150,7 @@ _ALL = (
                 (
                     Owed("overload.goodput", "ratio", ">= 0.9"),
                     Owed("overload.refused_p99_ms", "ms", "<= 100"),
-                    Owed("overload.failed", "answers", "<= 0"),
+                    Owed("overload.failed", "share", "<= 0.01"),
                     Owed("overload.frames_lost", "frames", "<= 0"),
                 ),
             ),
