@@ -22,7 +22,8 @@ _OPEN: Final = 1024
 class Asked:
     """A question in the line. words: its own, in tokens; most: tokens that its answer may have; said: has so far.
 
-    at_s: when it came, by the monotonic clock; foretold_s: what the costs said then, 0: nothing.
+    at_s: when it went to reasoning (a new one: when it came), by the monotonic clock; foretold_s: what the costs said
+    then, 0: nothing.
     """
 
     stream: str

@@ -83,6 +83,7 @@ class Questions:
         """Send an admitted question to reasoning. Raises RequestError; whatever it raises, the question has ended."""
         try:
             self._set_range(run)
+            self._foretell(run.asked)
             self._send(run)
         except Exception as error:
             self._end(run, Failed(error if isinstance(error, RequestError) else internal_error()))
@@ -205,11 +206,8 @@ class Questions:
 
     def _check_time(self, new: Asked, patience_s: float) -> None:
         """Refuse what would not be answered in time."""
-        line = self._line()
-        late = self.admission.judge(line, new, patience_s)
+        late = self.admission.judge(self._line(), new, patience_s)
         if late is None:
-            foretold = self.admission.foretell(line, new)
-            new.foretold_s = 0.0 if foretold is None else foretold.end_s
             return
         if late.after_s is not None:
             said = f"the questions before it leave no time to answer within {patience_s:g} s"
@@ -219,6 +217,12 @@ class Questions:
             "deadline_exceeded",
             f"such an answer takes about {late.takes_s:.1f} s: allow more by deadline_ms, or less by max_tokens",
         )
+
+    def _foretell(self, asked: Asked) -> None:
+        """What it is held to from now on, when it is sent: until then it waited for its own client's media."""
+        asked.at_s = self.core.clocks.monotonic_us() / 1e6
+        foretold = self.admission.foretell([one for one in self._line() if one is not asked], asked)
+        asked.foretold_s = 0.0 if foretold is None else foretold.end_s
 
     def _line(self) -> list[Asked]:
         return [run.asked for run in self._open.values()]
@@ -318,8 +322,8 @@ class Questions:
     def _learn(self, run: Run) -> None:
         """How right it was what was foretold of an answer; one that ran out of time took that long at least."""
         if run.asked.foretold_s > 0:
-            now_us = self.core.clocks.monotonic_us()
-            self.admission.learn(run.asked.foretold_s, (now_us - run.arrival_us) / 1e6)
+            now_s = self.core.clocks.monotonic_us() / 1e6
+            self.admission.learn(run.asked.foretold_s, now_s - run.asked.at_s)
 
     def _observe(self, done: AnswerDone) -> None:
         metrics, timing = self.core.metrics, done.timing

@@ -134,3 +134,15 @@ async def test_another_process_is_not_judged_by_what_the_lost_one_cost(make_rig:
     rig.host.come_back("reasoning")
     assert rig.hub.questions.admission.foretell([], Asked("default/cam", 1.0, 1, 0.0)) is None
     admit(rig, deadline_ms=1000)
+
+
+async def test_a_wait_for_its_own_media_is_not_held_against_reasoning(make_rig: Any) -> None:
+    rig = await busy(make_rig, 1)
+    entry = rig.hub.registry.find("default", "cam")
+    run = rig.hub.questions.admit("default", [entry], QuestionRequest(**SHORT, deadline_ms=600_000))
+    # It came long ago, and waits for what was sent before it.
+    run.asked.at_s -= 500
+    assert rig.hub.questions.admission.slowness([run.asked], run.arrival_us / 1e6) == 1.0
+    rig.hub.questions.begin(run)
+    assert run.arrival_us / 1e6 <= run.asked.at_s
+    assert run.asked.foretold_s == pytest.approx(22, rel=0.1)
