@@ -179,6 +179,15 @@ class SecuritySection(Section):
     """Names in the Host header that are the server's, besides loopback and the bound address."""
 
 
+class TlsSection(Section):
+    """Encryption of the doors: https and wss instead of http and ws."""
+
+    cert: Path | None = None
+    """The server's certificate in PEM form, those of its chain behind it."""
+    key: Path | None = None
+    """The certificate's private key in PEM form, without passphrase."""
+
+
 class Config(Section):
     """All settings of the server."""
 
@@ -224,6 +233,8 @@ class Config(Section):
     """Logs."""
     security: SecuritySection = SecuritySection()
     """Origins and hosts."""
+    tls: TlsSection = TlsSection()
+    """TLS."""
 
 
 def load_config(flags: Mapping[str, Any], env: Mapping[str, str], file: Path | None) -> Config:

@@ -1,4 +1,4 @@
-"""What is looked at before anything heavy is loaded: key, data folder, models, port. All or a StartError."""
+"""What is looked at before anything heavy is loaded: key, data folder, models, TLS, port. All or a StartError."""
 
 import errno
 import fcntl
@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from server.keys import KeyFile, Keys, first_key
 from server.models import ResolvedModels, check_models, resolve_models
 from server.sources import resolve_source
 from server.times import parse_wall
+from server.tls import server_context
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +41,17 @@ class Ground:
     listener: socket.socket
     keys: Keys
     env_key: str | None
+    tls: ssl.SSLContext | None
     _held: ExitStack = field(repr=False)
 
     @property
     def address(self) -> str:
-        """Where clients on this machine reach it, as `http://host:port`."""
+        """Where clients on this machine reach it, as `http://host:port`, https with TLS."""
         host, port = self.listener.getsockname()[:2]
         if ipaddress.ip_address(host).is_unspecified:
             host = "::1" if ":" in host else "127.0.0.1"
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def close(self) -> None:
         """Give back port and folder."""
@@ -64,13 +68,18 @@ def prepare(config: Config, env: Mapping[str, str]) -> Ground:
     check_streams(config)
     models = resolve_models(config, env)
     check_models(models, config.trust_remote_code)
+    tls = server_context(config.tls.cert, config.tls.key)
+    if tls is None and not is_loopback(config.host):
+        log.warning(
+            "keys and pictures go over the network as plain text: give --tls-cert and --tls-key, or let a proxy encrypt"
+        )
     with ExitStack() as held:
         open_data(config.data, held)
         if config.create_key and not there_are:
             log.warning("the server's first key is in %s", first_key(config.data))
         keys = Keys(file, key, closed=not is_loopback(config.host))
         listener = held.enter_context(bind(config.host, config.port))
-        return Ground(config, models, listener, keys, key, held.pop_all())
+        return Ground(config, models, listener, keys, key, tls, held.pop_all())
 
 
 def is_loopback(host: str) -> bool:

@@ -1,14 +1,13 @@
 """A server between start and stop: the doors open first, then the stages; at the end the other way round."""
 
 import asyncio
-import contextlib
 import logging
 import sys
-from collections.abc import Generator
 
 import uvicorn
 
 from server.doors.app import create_app
+from server.doors.listening import BACKLOG, Doors
 from server.doors.protocol_http import BoundedHttp
 from server.doors.protocol_ws import PING_EVERY_S, PONG_WITHIN_S, DrainingWebSocket
 from server.errors import START_CODES, ServerFailed, StartError
@@ -154,18 +153,9 @@ class Running:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=2048,
+            backlog=BACKLOG,
         )
-        return _Doors(config)
+        return Doors(config, self._ground.tls, limits.body_timeout_s)
 
 
 _FIRST = asyncio.FIRST_COMPLETED
-
-
-class _Doors(uvicorn.Server):
-    """Signals are the run's to handle: the doors stay open while questions end."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leave them alone."""
-        yield
