@@ -20,14 +20,17 @@ def connection(env: Mapping[str, str]) -> http.client.HTTPConnection:
     host = env.get("OMNILIVE_HOST", "127.0.0.1").strip("[]")
     if host in _EVERYWHERE:
         host = "::1" if host == "::" else "127.0.0.1"
-    port = int(env.get("OMNILIVE_PORT", "8000"))
+    port = env.get("OMNILIVE_PORT", "8000")
+    if "://" in port:
+        # Kubernetes says so where a service named omnilive is; the server takes it for no setting either.
+        port = "8000"
     if "OMNILIVE_TLS__CERT" not in env:
-        return http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
+        return http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
     # It asks itself: the certificate is for the names that others call it by.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, port, timeout=PATIENCE_S, context=context)
+    return http.client.HTTPSConnection(host, int(port), timeout=PATIENCE_S, context=context)
 
 
 def main() -> int:

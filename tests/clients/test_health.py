@@ -64,6 +64,7 @@ def test_nobody_is_not_ready(port: int, monkeypatch: pytest.MonkeyPatch, capsys:
 )
 def test_it_asks_where_the_server_listens(host: str, asked: str) -> None:
     assert connection({"OMNILIVE_HOST": host, "OMNILIVE_PORT": "81"}).host == asked
+    assert connection({"OMNILIVE_PORT": "tcp://10.0.0.1:80"}).port == 8000
     assert isinstance(connection({"OMNILIVE_TLS__CERT": "c"}), http.client.HTTPSConnection)
 
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ from uuid import uuid4
 import httpx
 import psutil
 import pytest
+import yaml
 
 from clients.api import Api
 from clients.live import Live
@@ -124,12 +125,25 @@ def script(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
 
 
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def wait_for(holds: Callable[[], bool], seconds: float) -> None:
+    """Until it holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold in time"
+        time.sleep(0.2)
+
+
 class Container:
     """A running server, seen from outside: its processes, its root, its data folder."""
 
     def __init__(self, image: Image, data: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self.image, self.data = image, data
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = data.with_name("log")
@@ -212,6 +226,45 @@ def test_it_answers_a_question(container: Container, make_clip: Any) -> None:
         assert api.events("door")
 
 
+def test_it_watches_the_camera_of_the_compose_file(container: Container, tmp_path: Path) -> None:
+    entrypoint = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]["camera"]["entrypoint"]
+    port = free_port()
+    camera = container.image.start([*entrypoint, "--port", str(port)], tmp_path, container.port)
+    assert camera.stdout is not None
+    try:
+        assert camera.stdout.readline().startswith("ready rtsp://")
+        with Api(container.url, container.key) as api:
+            api.add("camera", {"url": f"rtsp://127.0.0.1:{port}/live"})
+            wait_for(lambda: api.stream("camera")["frames"]["encoded"] > 0, 120)
+            assert api.ask("camera", "What is in the middle?", max_tokens=16)["answer"]
+            api.remove("camera")
+    finally:
+        init = next(one for one in psutil.Process(camera.pid).children(recursive=True) if one.name() == "tini")
+        init.terminate()
+        camera.wait(STOP_S)
+
+
+def test_a_key_for_prometheus_is_made_beside_it_once(container: Container, tmp_path: Path) -> None:
+    """By the command of the compose file, with a folder of the data folder in the place of /keys."""
+    service = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]["prometheus-key"]
+    keys = container.data / "for-prometheus"
+    keys.mkdir(0o700)
+    [said] = service["command"]
+    for _ in range(2):
+        command = [*service["entrypoint"], said.replace("/keys/", "/data/for-prometheus/")]
+        making = container.image.start(command, container.data, container.port)
+        making.communicate(timeout=120)
+        assert making.returncode == 0
+    key = (keys / "prometheus").read_text().strip()
+    assert ((keys / "prometheus").stat().st_mode & 0o777, key[:3]) == (0o640, "ol_")
+    bearer = {"Authorization": f"Bearer {key}"}
+    wait_for(lambda: httpx.get(f"{container.url}/metrics", headers=bearer).status_code == 200, 30)
+    pushed = {"id": "x", "source": {"push": True, "pace": "real"}}
+    assert httpx.post(f"{container.url}/v1/streams", headers=bearer, json=pushed).status_code == 403
+    (keys / "prometheus").unlink()
+    keys.rmdir()
+
+
 def test_its_command_line_knows_the_data_folder(container: Container) -> None:
     listing = container.image.start(["omnilive", "keys", "list"], container.data, container.port)
     said, _ = listing.communicate(timeout=120)
@@ -245,10 +298,7 @@ def is_replaced(container: Container, killed: psutil.Process) -> bool:
 def test_who_is_killed_leaves_no_zombie_and_is_replaced(container: Container) -> None:
     [killed] = container.stages("reasoning")
     killed.kill()
-    deadline = time.monotonic() + 180
-    while not is_replaced(container, killed):
-        assert time.monotonic() < deadline, container.log()[-2000:]
-        time.sleep(0.2)
+    wait_for(lambda: is_replaced(container, killed), 180)
     family = [container.init, *container.init.children(recursive=True)]
     assert [one for one in family if one.status() == psutil.STATUS_ZOMBIE] == []
 
