@@ -12,16 +12,35 @@ import uvicorn
 
 from server.doors.listening import Doors
 from server.doors.protocol_http import BoundedHttp
+from server.doors.protocol_ws import DrainingWebSocket
 from server.tls import server_context
 
+UPGRADE = (
+    b"GET /pour HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Says the scheme."""
+    """Says the scheme; into a websocket it pours, without end."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        pouring = asyncio.create_task(pour(send))
+        while (await receive())["type"] != "websocket.disconnect":
+            continue
+        pouring.cancel()
+        scope["ended"].set()
+        return
     body = scope["scheme"].encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
+
+
+async def pour(send: Any) -> None:
+    """More than any buffer holds."""
+    while True:
+        await send({"type": "websocket.send", "bytes": bytes(2**16)})
 
 
 Door = tuple[str, int]
@@ -33,9 +52,22 @@ def pair(make_pair: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-async def door(pair: Any) -> AsyncIterator[Door]:
-    """Open with TLS; a handshake may take half a second."""
-    config = uvicorn.Config(app, http=BoundedHttp, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+def ended() -> asyncio.Event:
+    """Set when the application has lost a websocket."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def door(pair: Any, ended: asyncio.Event) -> AsyncIterator[Door]:
+    """Open with TLS; a handshake may take half a second, and so may a pong."""
+
+    async def told(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "ended": ended}, receive, send)
+
+    config = uvicorn.Config(
+        told, http=BoundedHttp, ws=DrainingWebSocket, ws_ping_interval=0.5, ws_ping_timeout=0.5,
+        lifespan="off", log_config=None, timeout_graceful_shutdown=1, interface="asgi3",
+    )  # fmt: skip
     doors = Doors(config, server_context(pair.cert, pair.key), handshake_s=0.5)
     listener = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(doors.serve(sockets=[listener]))
@@ -84,6 +116,13 @@ async def test_plain_text_gets_no_answer(door: Door) -> None:
     except ConnectionResetError:
         said = b""
     assert b"HTTP" not in said
+
+
+async def test_who_does_not_read_is_dropped(door: Door, pair: Any, ended: asyncio.Event) -> None:
+    _, writer = await asyncio.open_connection(*door, ssl=client(pair), limit=2**10)
+    writer.write(UPGRADE)
+    await asyncio.wait_for(ended.wait(), 30)
+    writer.transport.abort()
 
 
 async def test_who_says_nothing_is_let_go_and_keeps_nobody_waiting(door: Door, pair: Any) -> None:
