@@ -6,7 +6,6 @@ import ipaddress
 import logging
 import os
 import socket
-import ssl
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from server.keys import KeyFile, Keys, first_key
 from server.models import ResolvedModels, check_models, resolve_models
 from server.sources import resolve_source
 from server.times import parse_wall
-from server.tls import server_context
+from server.tls import Certificate
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ class Ground:
     listener: socket.socket
     keys: Keys
     env_key: str | None
-    tls: ssl.SSLContext | None
+    tls: Certificate
     _held: ExitStack = field(repr=False)
 
     @property
@@ -50,7 +49,7 @@ class Ground:
         host, port = self.listener.getsockname()[:2]
         if ipaddress.ip_address(host).is_unspecified:
             host = "::1" if ":" in host else "127.0.0.1"
-        scheme = "http" if self.tls is None else "https"
+        scheme = "http" if self.tls.context is None else "https"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def close(self) -> None:
@@ -68,8 +67,8 @@ def prepare(config: Config, env: Mapping[str, str]) -> Ground:
     check_streams(config)
     models = resolve_models(config, env)
     check_models(models, config.trust_remote_code)
-    tls = server_context(config.tls.cert, config.tls.key)
-    if tls is None and not is_loopback(config.host):
+    tls = Certificate(config.tls.cert, config.tls.key)
+    if tls.context is None and not is_loopback(config.host):
         log.warning(
             "keys and pictures go over the network as plain text: give --tls-cert and --tls-key, or let a proxy encrypt"
         )

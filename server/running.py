@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 GOING_AWAY = 1001
 NO_LONGER_ALLOWED = 1008
-KEYS_EVERY_S = 1.0
+FILES_EVERY_S = 1.0
 STAGES_GRACE_S = 3.0
 SOCKETS_GRACE_S = 1.0
 HURRY_S = 0.2
@@ -50,7 +50,7 @@ class Running:
         self._hub.attach(host)
         self._ground.keys.on_change = self._shut_out
         doors = self._doors()
-        looking = asyncio.create_task(self._look_at_keys())
+        looking = asyncio.create_task(self._look_at_files())
         serving = asyncio.create_task(doors.serve(sockets=[self._ground.listener]))
         try:
             if await self._start(host):
@@ -63,11 +63,12 @@ class Running:
             looking.cancel()
             await self._shut(doors, serving, host)
 
-    async def _look_at_keys(self) -> None:
+    async def _look_at_files(self) -> None:
         """Keys that are revoked beside us end the websockets that they opened, also while nobody asks anything."""
         while True:
-            await asyncio.sleep(KEYS_EVERY_S)
+            await asyncio.sleep(FILES_EVERY_S)
             self._ground.keys.refresh()
+            self._ground.tls.refresh()
 
     def _shut_out(self) -> None:
         keys = self._ground.keys
@@ -155,7 +156,7 @@ class Running:
             proxy_headers=False,
             backlog=BACKLOG,
         )
-        return Doors(config, self._ground.tls, limits.body_timeout_s)
+        return Doors(config, self._ground.tls.context, limits.body_timeout_s)
 
 
 _FIRST = asyncio.FIRST_COMPLETED

@@ -1,6 +1,7 @@
 """TLS from certificate files: two files in, a context for the doors out, or a StartError that says what is wrong."""
 
 import logging
+import os
 import ssl
 import time
 from pathlib import Path
@@ -39,6 +40,41 @@ def server_context(cert: Path | None, key: Path | None) -> ssl.SSLContext | None
         raise _refuse("tls.key", f"{key} and {cert} are no pair that can be used ({_reason(error)})") from None
     _warn_of_dates(context, chain)
     return context
+
+
+class Certificate:
+    """The pair that a running server shows: renewed beside it, new connections get the new one."""
+
+    def __init__(self, cert: Path | None, key: Path | None) -> None:
+        """Raises StartError: see `server_context`."""
+        self._pair = (cert, key)
+        self._version = self._look()
+        self.context = server_context(cert, key)
+
+    def refresh(self) -> None:
+        """Look whether the files have changed. What would refuse a start leaves the old pair in its place."""
+        cert, key = self._pair
+        if self.context is None or cert is None or (version := self._look()) == self._version:
+            return
+        self._version = version
+        try:
+            server_context(cert, key)
+            self.context.load_cert_chain(cert, key, password=b"")
+        except (StartError, OSError) as error:
+            log.error("the TLS certificate stays as it was: %s", error)
+            return
+        log.info("the TLS certificate was renewed")
+
+    def _look(self) -> list[tuple[int, int, int]]:
+        """Something that changes with the files."""
+        found = []
+        for file in self._pair:
+            try:
+                stat = os.stat(file) if file is not None else None
+            except OSError:
+                stat = None
+            found.append((stat.st_mtime_ns, stat.st_size, stat.st_ino) if stat is not None else (0, 0, 0))
+        return found
 
 
 def _certificates(file: Path) -> str:

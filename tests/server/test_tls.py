@@ -1,7 +1,9 @@
 """Certificate files: what makes a context, and what is refused in words that say what to do."""
 
+import contextlib
 import logging
 import os
+import shutil
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from server.errors import StartError
-from server.tls import server_context
+from server.tls import Certificate, server_context
 
 MakePair = Callable[..., Any]
 
@@ -95,3 +97,38 @@ def test_dates_are_warned_about(
     with caplog.at_level(logging.WARNING, logger="server.tls"):
         assert server_context(old.cert, old.key) is not None
     assert [word in record.getMessage() for record in caplog.records] == [True], caplog.text
+
+
+def shown(context: ssl.SSLContext) -> bytes:
+    """The certificate that a client gets."""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client, server = trusting.wrap_bio(back, there), context.wrap_bio(there, back, server_side=True)
+    for side in (client, server, client, server):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    return client.getpeercert(binary_form=True) or b""
+
+
+def test_a_renewed_pair_is_taken_over(make_pair: MakePair, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    old, new = make_pair(), make_pair()
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    shutil.copy(old.cert, cert)
+    shutil.copy(old.key, key)
+    certificate = Certificate(cert, key)
+    context = certificate.context
+    assert context is not None
+    first = shown(context)
+    certificate.refresh()
+    with caplog.at_level(logging.INFO, logger="server.tls"):
+        shutil.copy(new.cert, cert)
+        certificate.refresh()
+        assert shown(context) == first, "half of a pair is none"
+        shutil.copy(new.key, key)
+        certificate.refresh()
+        assert shown(context) == ssl.PEM_cert_to_DER_cert(new.cert.read_text()) != first
+        cert.unlink()
+        certificate.refresh()
+    assert shown(context) == ssl.PEM_cert_to_DER_cert(new.cert.read_text())
+    assert [one.levelname for one in caplog.records] == ["ERROR", "INFO", "ERROR"]
