@@ -133,6 +133,8 @@ class LimitsSection(Section):
 
     body_bytes: Annotated[int, Field(ge=1024, le=LARGEST_RECORD)] = 2**20
     """A JSON body."""
+    header_bytes: Annotated[int, Field(ge=1024, le=2**20)] = 64 * 2**10
+    """A request's address and headers."""
     picture_bytes: Annotated[int, Field(ge=1024, le=LARGEST_RECORD)] = 16 * 2**20
     """A picture that is searched with."""
     message_bytes: Annotated[int, Field(ge=1024, le=LARGEST_RECORD)] = 16 * 2**20
@@ -146,13 +148,13 @@ class LimitsSection(Section):
     questions: Annotated[int, Field(ge=1, le=4096)] = 64
     """Open questions of one stream."""
     connections: Annotated[int, Field(ge=1, le=2**20)] = 1024
-    """Requests and websockets under way."""
+    """Connections, those that have asked nothing yet included."""
     deadline_ms: Annotated[int, Field(ge=1, le=600_000)] = 60_000
     """Of a question that names none."""
     body_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
     """Between two pieces of a request's body, and for its headers."""
     send_timeout_s: Annotated[float, Field(gt=0, le=15)] = 6.0
-    """A websocket client that takes nothing for so long is dropped."""
+    """A websocket client that takes nothing of what waits for it for so long is dropped."""
     bad_messages: Annotated[int, Field(ge=1, le=2**20)] = 100
     """Bad websocket messages in a row before the connection is closed."""
     drain_s: Annotated[float, Field(ge=0, le=600)] = 30.0

@@ -5,6 +5,7 @@ import fcntl
 import ipaddress
 import logging
 import os
+import resource
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -27,6 +28,9 @@ DATA_FORMAT = "1"
 
 USER_TIMEOUT_MS = 10_000
 """A peer that takes no byte for so long is gone: accepted sockets inherit it from the listening one."""
+
+OWN_DESCRIPTORS = 256
+"""What the server needs besides its clients' connections: children, rings, logs, keys."""
 
 _OURS = frozenset({"format", "lock", "keys", "keys.lock", "first-key"})
 
@@ -156,6 +160,18 @@ def _check_format(file: Path) -> None:
             )
         return
     write_private(file, f"{DATA_FORMAT}\n")
+
+
+def make_room(connections: int) -> None:
+    """Raise the process's limit of open files for so many connections, as far as it may be raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OWN_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    given = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (given, hard))
+    if given < wanted:
+        log.warning("only %d files may be open, %d may be needed: raise it (ulimit -n)", given, wanted)
 
 
 def bind(host: str, port: int) -> socket.socket:

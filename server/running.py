@@ -8,13 +8,13 @@ import uvicorn
 
 from server.doors.app import create_app
 from server.doors.listening import BACKLOG, Doors
-from server.doors.protocol_http import BoundedHttp
+from server.doors.protocol_http import BoundedHttp, descriptors_for
 from server.doors.protocol_ws import PING_EVERY_S, PONG_WITHIN_S, DrainingWebSocket
 from server.errors import START_CODES, ServerFailed, StartError
 from server.hub import Hub
 from server.ipc.keeper import HostLimits
 from server.ipc.supervisor import StageHost, StageStartFailed
-from server.preflight import Ground
+from server.preflight import Ground, make_room
 from server.settings import stage_configs
 from server.sources import secrets_of
 
@@ -46,6 +46,9 @@ class Running:
 
     async def run(self) -> int:
         """Until asked to stop. Raises StartError or ServerFailed."""
+        limits = self._ground.config.limits
+        logger.info("limits: %s", " ".join(f"{name}={value}" for name, value in limits.model_dump().items()))
+        make_room(descriptors_for(limits.connections))
         host = self._host()
         self._hub.attach(host)
         self._ground.keys.on_change = self._shut_out
@@ -138,9 +141,11 @@ class Running:
 
     def _doors(self) -> uvicorn.Server:
         limits = self._ground.config.limits
-        BoundedHttp.patience_s = limits.body_timeout_s
+        BoundedHttp.patience_s, BoundedHttp.head_bytes = limits.body_timeout_s, limits.header_bytes
+        BoundedHttp.most, DrainingWebSocket.patience_s = limits.connections, limits.send_timeout_s
+        app = create_app(self._hub, self._ground.keys)
         config = uvicorn.Config(
-            create_app(self._hub, self._ground.keys),
+            app,
             http=BoundedHttp,
             ws=DrainingWebSocket,
             ws_max_size=limits.message_bytes,
@@ -156,7 +161,9 @@ class Running:
             proxy_headers=False,
             backlog=BACKLOG,
         )
-        return Doors(config, self._ground.tls.context, limits.body_timeout_s)
+        doors = Doors(config, self._ground.tls.context, limits.body_timeout_s)
+        app.connections = lambda: len(doors.server_state.connections)
+        return doors
 
 
 _FIRST = asyncio.FIRST_COMPLETED
