@@ -75,7 +75,7 @@ class ReasoningSection(Section):
 class SampleSection(Section):
     """Which frames are looked at and which are encoded."""
 
-    fps: Annotated[float, Field(gt=0, le=60)] = 2.0
+    fps: Annotated[float, Field(ge=0.001, le=60)] = 2.0
     """Frames looked at per second; more finds shorter events and costs encoding."""
     change: Annotated[float, Field(ge=0, le=1)] = 0.002
     """Share of the picture that must differ from the last encoded frame."""

@@ -81,7 +81,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request."""
-        self._parsed, self._head, self._spilt = True, 0, 0
+        self._parsed, self._head = True, 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -101,20 +101,22 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body: bounded by the guard, and thrown away after the response."""
+        """A piece of the body: bounded by the guard."""
         self._parsed = True
         super().on_body(body)
-        if self.cycle is not None and self.cycle.response_complete:
-            self._spill(len(body))
+
+    def on_response_complete(self) -> None:
+        """An answer went out. Where its request has not come whole, the rest of it is in nobody's interest."""
+        super().on_response_complete()
+        if self.cycle.response_complete and self.cycle.more_body and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._turn_away(b"", DRAIN_S)
 
     def _spill(self, count: int) -> None:
         """Bytes that nobody wants: few are read on, so that the client gets to read its answer; then no more."""
         self._spilt += count
-        if self._spilt <= _SPILL_BYTES:
-            return
-        if not self._refused:
-            self._turn_away(b"", DRAIN_S)
-        self.transport.pause_reading()
+        if self._spilt > _SPILL_BYTES:
+            self.transport.pause_reading()
 
     def _count(self, count: int) -> None:
         self._parsed = True

@@ -26,6 +26,7 @@ _UNSENT_BYTES: Final = 4 * 1024
 """What the kernel takes over ahead of the network: more would be old by the time that a slow client gets it."""
 
 _OVERLOADED: Final = 1013
+_NO_TEXT: Final = 1007
 
 _TCP_INFO: Final = struct.Struct("120xQ16xI")
 """Of the kernel's struct tcp_info: tcpi_bytes_acked and tcpi_notsent_bytes."""
@@ -134,6 +135,15 @@ class DrainingWebSocket(WebSocketsSansIOProtocol):
         if not self.handshake_initiated and self.conn.handshake_exc is not None:
             self._refuse_handshake()
 
+    def send_receive_event_to_app(self) -> None:
+        """A whole message; a text that is none is the client's fault, and nothing for the log."""
+        if self.curr_msg_data_type == "text" and not _is_text(b"".join(self.frames)):
+            self.frames = []
+            self.conn.fail(_NO_TEXT, "not UTF-8")
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
+
     def _refuse_handshake(self) -> None:
         """The request is none: its refusal waits in the connection, and no application was called."""
         self.handshake_complete = self.close_sent = True
@@ -185,3 +195,11 @@ class DrainingWebSocket(WebSocketsSansIOProtocol):
             self.transport.write_eof()
         self.transport.resume_reading()
         self.close_timer = self.loop.call_later(DRAIN_S, self.transport.close)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -6,13 +6,16 @@ from fastapi import Depends, FastAPI, Query
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
+from starlette.routing import Route
 
 from server.errors import RequestError, internal_error
 from server.hub import Hub
 from server.keys import Principal
 from server.protocol import ErrorReply
+from server.schemas import TIME_IN_ADDRESS
 from server.streams import StreamEntry
 from server.views import error_body
 
@@ -85,8 +88,9 @@ TheHub = Annotated[Hub, Depends(hub_of)]
 Who = Annotated[Principal, Depends(principal_of)]
 Stream = Annotated[StreamEntry, Depends(stream_of)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
-Since = Annotated[str | None, Query(description="RFC 3339 with offset, -10m before now, or seconds of media time")]
-Until = Annotated[str | None, Query(description="like since; the range is [since, until)")]
+_TimeText = Annotated[str, WithJsonSchema(TIME_IN_ADDRESS)]
+Since = Annotated[_TimeText | None, Query()]
+Until = Annotated[_TimeText | None, Query(description="like since; the range is [since, until)")]
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorReply, "description": "an error, see `code`"}
@@ -117,12 +121,21 @@ def _our_error(request: HTTPConnection, error: Exception) -> JSONResponse:
 
 
 def _framework_error(request: HTTPConnection, error: Exception) -> JSONResponse:
-    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
+    status = error.status_code if isinstance(error, HTTPException) else 500
     code, message = _FRAMEWORK.get(status, ("invalid_json", "the body is not JSON"))
     response = error_response(RequestError(code, message))
-    if headers and "Allow" in headers:
-        response.headers["Allow"] = headers["Allow"]
+    if status == 405:
+        response.headers["Allow"] = ", ".join(sorted(_methods_at(request)))
     return response
+
+
+def _methods_at(request: HTTPConnection) -> set[str]:
+    """All methods of an address: the framework names those of the first route that it found."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.include_in_schema and route.path_regex.match(request.scope["path"]):
+            methods |= route.methods or set()
+    return methods
 
 
 def _invalid_request(request: HTTPConnection, error: Exception) -> JSONResponse:

@@ -7,6 +7,7 @@ from server.errors import RequestError
 from server.protocol import ForgetReply, StreamList, StreamOptions, StreamReply, StreamRequest
 from server.views import forget_reply, stream_reply
 
+later = APIRouter(include_in_schema=False)
 router = APIRouter(prefix="/v1/streams", tags=["streams"], responses=ERRORS, dependencies=CHECKED)
 
 
@@ -51,7 +52,7 @@ async def forget(hub: TheHub, entry: Stream, since: Since = None, until: Until =
     return forget_reply(entry, await hub.forgetting.forget_range(entry, since, until))
 
 
-@router.api_route("/{id}/memory", methods=["GET", "PUT"], include_in_schema=False)
+@later.api_route("/v1/streams/{id}/memory", methods=["GET", "PUT"])
 async def archive() -> None:
     """Export and import come with the archive format."""
     raise RequestError("not_found", "there is no such address")
