@@ -11,7 +11,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import av
 import pytest
 from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -188,10 +187,7 @@ def files(make_clip: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
             "cut.mp4": whole[: len(whole) // 2], "head.mp4": whole[:64], "picture.jpg": jpeg()}  # fmt: skip
     for name, data in made.items():
         (folder / name).write_bytes(data)
-    with av.open(str(folder / "sound.mp4"), "w") as out:
-        sound = out.add_stream("aac", rate=48_000)
-        out.mux(sound.encode(None))
-    return {name: folder / name for name in [*made, "sound.mp4", "absent.mp4"]}
+    return {name: folder / name for name in [*made, "absent.mp4"]}
 
 
 def test_files_that_are_no_video(server: Any, witness: None, files: dict[str, Path], until: Any) -> None:
