@@ -1,5 +1,6 @@
 """What all routes share: who asks, the hub, errors of the framework in the shape of ours, times in the address."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query
@@ -9,7 +10,6 @@ from fastapi.responses import JSONResponse
 from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
-from starlette.routing import Route
 
 from server.errors import RequestError, internal_error
 from server.hub import Hub
@@ -121,21 +121,25 @@ def _our_error(request: HTTPConnection, error: Exception) -> JSONResponse:
 
 
 def _framework_error(request: HTTPConnection, error: Exception) -> JSONResponse:
-    status = error.status_code if isinstance(error, HTTPException) else 500
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
     code, message = _FRAMEWORK.get(status, ("invalid_json", "the body is not JSON"))
     response = error_response(RequestError(code, message))
-    if status == 405:
-        response.headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+    if status == 405 and (methods := _methods_at(request)):
+        response.headers["Allow"] = ", ".join(sorted(methods))
+    elif headers and "Allow" in headers:
+        response.headers["Allow"] = headers["Allow"]
     return response
 
 
 def _methods_at(request: HTTPConnection) -> set[str]:
-    """All methods of an address: the framework names those of the first route that it found."""
-    methods: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, Route) and route.include_in_schema and route.path_regex.match(request.scope["path"]):
-            methods |= route.methods or set()
-    return methods
+    """All methods of an address; the framework itself names those of the first route that it found."""
+    path = request.scope["path"]
+    found = (operations for template, operations in request.app.openapi()["paths"].items() if _is_of(path, template))
+    return {method.upper() for operations in found for method in operations}
+
+
+def _is_of(path: str, template: str) -> bool:
+    return re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path) is not None
 
 
 def _invalid_request(request: HTTPConnection, error: Exception) -> JSONResponse:
