@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from memory import ranking, search
-from memory.messages import EventPage, EventRecord, ListEvents, SearchPicture
+from memory.messages import EventPage, EventRecord, GapRecord, ListEvents, SearchPicture
 from memory.ranking import Candidate, Wanted
 from memory.rows import EventRow
 from memory.stream import Stream
@@ -16,6 +16,8 @@ _RANKED: Final = 1000
 """So many events are told of a search, on however many pages."""
 _RANKED_FRAMES: Final = 3 * _RANKED
 """The same for every page, so that a page goes on where the one before it ended."""
+_GAPS: Final = 256
+"""So many gaps, and as many forgotten ranges, are told with a list: the newest."""
 _CURSOR: Final = re.compile(r"([tr])(\d{1,12})", re.ASCII)
 
 
@@ -56,7 +58,15 @@ def _by_time(stream: Stream, message: ListEvents, limit: int) -> EventPage:
     before = _position(message.cursor, "t", _NEWEST)
     rows = stream.store.reader.newest(message.since_us, message.until_us, before, limit + 1)
     more = f"t{rows[limit - 1].seq}" if len(rows) > limit else None
-    return EventPage(message.request, [stream.record(row) for row in rows[:limit]], more)
+    gaps = _gaps(stream, message.since_us, message.until_us) if message.cursor is None else []
+    return EventPage(message.request, [stream.record(row) for row in rows[:limit]], more, gaps)
+
+
+def _gaps(stream: Stream, since_us: int, until_us: int) -> list[GapRecord]:
+    """When nothing was perceived, and what was forgotten, in time order."""
+    forgotten = [GapRecord(*span, "forgotten") for span in stream.forgotten.within(since_us, until_us)]
+    found = stream.store.reader.gaps(since_us, until_us, _GAPS) + forgotten[-_GAPS:]
+    return sorted(found, key=lambda gap: gap.start_us)
 
 
 def _position(cursor: str | None, kind: str, default: int) -> int:

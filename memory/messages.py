@@ -313,11 +313,12 @@ class Dropped(Message, frozen=True):
 
 
 class EventPage(Message, frozen=True):
-    """Answer to `ListEvents` and `SearchPicture`."""
+    """Answer to `ListEvents` and `SearchPicture`. gaps: of the asked range, with the first page of a list by time."""
 
     request: int
     events: list[EventRecord]
     next_cursor: str | None
+    gaps: list[GapRecord] = []
 
 
 class EventFound(Message, frozen=True):

@@ -276,11 +276,21 @@ class EventReply(Reply):
     frames: list[FrameView]
 
 
+class GapView(Reply):
+    """Nothing was perceived from when to when, and why."""
+
+    start: str
+    end: str
+    reason: str
+    stream: str | None = None
+
+
 class EventList(Reply):
-    """A page of events."""
+    """A page of events; with the first one of a list by time, the gaps of the asked range."""
 
     events: list[EventReply]
     next_cursor: str | None
+    gaps: list[GapView] = []
 
 
 class EvidenceView(Reply):
@@ -292,15 +302,6 @@ class EvidenceView(Reply):
     end: str
     score: float
     frame: str
-
-
-class GapView(Reply):
-    """Nothing was perceived from when to when, and why."""
-
-    start: str
-    end: str
-    reason: str
-    stream: str | None = None
 
 
 class CoverageView(Reply):

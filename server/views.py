@@ -144,6 +144,16 @@ def event_reply(entry: StreamEntry, event: EventRecord) -> EventReply:
     )
 
 
+def gap_reply(entry: StreamEntry, gap: GapRecord, *, named: bool = False) -> GapView:
+    """When nothing was perceived. named: whether it says of which stream."""
+    return GapView(
+        start=wall_text(_wall(entry, gap.start_us)),
+        end=wall_text(_wall(entry, gap.end_us)),
+        reason=gap.reason,
+        stream=entry.id if named else None,
+    )
+
+
 def forget_reply(entry: StreamEntry, forgotten: Forgotten) -> ForgetReply:
     """What went."""
     start, nothing = entry.declaration.start_wall_us, forgotten.start_us < 0
@@ -214,22 +224,13 @@ def _coverage(entries: Sequence[StreamEntry], parts: Sequence[Coverage]) -> Cove
         covered=kinds.pop() if len(kinds) == 1 else ("partial" if kinds else "none"),
         start=wall_text(min(start for start, _ in spans)) if spans else None,
         end=wall_text(max(end for _, end in spans)) if spans else None,
-        gaps=[_gap(entry, gap, len(pairs) > 1) for entry, part in pairs for gap in part.gaps],
+        gaps=[gap_reply(entry, gap, named=len(pairs) > 1) for entry, part in pairs for gap in part.gaps],
         grain_ms=max((part.grain_us for _, part in pairs), default=0) // 1000,
     )
 
 
 def _wall(entry: StreamEntry, media_us: int) -> int:
     return entry.declaration.start_wall_us + media_us
-
-
-def _gap(entry: StreamEntry, gap: GapRecord, named: bool) -> GapView:
-    return GapView(
-        start=wall_text(_wall(entry, gap.start_us)),
-        end=wall_text(_wall(entry, gap.end_us)),
-        reason=gap.reason,
-        stream=entry.id if named else None,
-    )
 
 
 def explain_reply(explain: str, start_wall_us: int, since_us: int | None, until_us: int | None) -> ExplainReply:

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI, WebSocket
 
-from server.doors import events, live, questions, streams, system
+from server.doors import events, live, page, questions, streams, system
 from server.doors.describe import describe
 from server.doors.guard import Guard
 from server.doors.replies import install_errors
@@ -19,8 +19,10 @@ def create_app(hub: Hub, keys: Keys) -> Guard:
         title="OmniLive", version=system.server_version(), description=_ABOUT, redoc_url=None, redirect_slashes=False
     )
     app.state.hub = hub
+    app.state.page = page.read_page()
     install_errors(app)
     for router in (system.router, streams.router, streams.later, events.router, questions.router, live.router):
+    for router in (page.router, system.router, streams.router, events.router, questions.router, live.router):
         app.include_router(router)
     app.add_api_websocket_route("/{path:path}", _no_such_socket)
     app.openapi = lambda: describe(app, keys)  # type: ignore[method-assign]

@@ -14,7 +14,7 @@ from server.protocol import EventList, EventReply
 from server.schemas import SAYS_SOMETHING
 from server.streams import StreamEntry
 from server.times import parse_range
-from server.views import event_reply
+from server.views import event_reply, gap_reply
 
 router = APIRouter(prefix="/v1/streams/{id}/events", tags=["events"], responses=ERRORS, dependencies=CHECKED)
 
@@ -30,7 +30,11 @@ def _range(hub: Hub, entry: StreamEntry, since: str | None, until: str | None) -
 
 
 def _list(entry: StreamEntry, page: EventPage) -> EventList:
-    return EventList(events=[event_reply(entry, event) for event in page.events], next_cursor=page.next_cursor)
+    return EventList(
+        events=[event_reply(entry, event) for event in page.events],
+        next_cursor=page.next_cursor,
+        gaps=[gap_reply(entry, gap) for gap in page.gaps],
+    )
 
 
 @router.get("", dependencies=[needs("view")])

@@ -93,3 +93,18 @@ def test_an_event_that_is_not_stored_takes_no_place_on_a_page(stage: MemoryStage
 def test_more_events_than_sqlite_takes_values_are_read(stage: MemoryStage, tools: Any) -> None:
     fill(stage, tools, 3, 1)
     assert list(stage._streams[tools.stream].store.reader.by_seq(range(1, 70_000))) == [1, 2, 3]
+
+
+def test_a_list_by_time_tells_the_gaps_and_what_was_forgotten(stage: MemoryStage, tools: Any) -> None:
+    fill(stage, tools, 20, 1)
+    stream = stage._streams[tools.stream]
+    stream.store.db.execute("INSERT INTO gaps VALUES (?, ?, 'offline')", (100 * S, 110 * S))
+    stream.store.db.execute("COMMIT") if stream.store.db.in_transaction else None
+    stream.forgotten.add(200 * S, 220 * S)
+    first = page_of(stage, tools, None, 5, None)
+    assert [(gap.start_us, gap.end_us, gap.reason) for gap in first.gaps] == [
+        (100 * S, 110 * S, "offline"),
+        (200 * S, 220 * S, "forgotten"),
+    ]
+    assert page_of(stage, tools, None, 5, first.next_cursor).gaps == []
+    assert page_of(stage, tools, "something red", 5, None).gaps == []

@@ -189,7 +189,8 @@ class FakeHost:
         if message.q is not None:
             found = [msgspec.structs.replace(one, score=0.5) for one in found]
         cursor = "more" if len(found) > message.limit else None
-        self.say("memory", memory.EventPage(message.request, found[: message.limit], cursor))
+        gaps = [] if message.q is not None else [memory.GapRecord(5_000_000, 6_000_000, "offline")]
+        self.say("memory", memory.EventPage(message.request, found[: message.limit], cursor, gaps))
 
     def _searchpicture(self, message: memory.SearchPicture) -> None:
         held = self.events.get(message.stream, [])

@@ -376,12 +376,14 @@ async def test_events(rig: Any) -> None:
     async with rig.client() as client:
         listed = (await client.get("/v1/streams/cam/events")).json()
         assert [one["id"] for one in listed["events"]] == ["e_2", "e_1"]
+        assert [(gap["reason"], gap["end"] > gap["start"]) for gap in listed["gaps"]] == [("offline", True)]
         one = listed["events"][1]
         assert (one["stream"], one["media_start_us"], one["transcript"]) == ("cam", 10_000_000, "hello")
         assert one["frames"][0]["url"] == "/v1/streams/cam/events/e_1/frames/0"
         assert one["speech"][0]["start"].endswith("Z")
         found = (await client.get("/v1/streams/cam/events?q=door&limit=1")).json()
         assert (found["events"][0]["score"], found["next_cursor"]) == (0.5, "more")
+        assert found["gaps"] == []
         asked = rig.host.of(ListEvents)[-1]
         assert (asked.q, asked.limit, asked.cursor) == ("door", 1, None)
         assert (await client.get("/v1/streams/cam/events/e_1")).json()["id"] == "e_1"

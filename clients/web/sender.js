@@ -1,0 +1,365 @@
+/** Sends a camera or a screen, and a microphone, of this machine into a push stream; less of it where the link is slow. */
+
+import { connect } from './live.js'
+import { Refused, call, listStreams, path } from './server.js'
+
+const VIDEO = 0
+const SOUND = 1
+const KEPT = 'omnilive.sender'
+/** So many bytes that wait are a link that does not keep up. */
+const PILE = 384 * 1024
+const SOUND_PILE = 2 * 1024 * 1024
+const PATIENCE_MS = 20_000
+
+export const RATES = [1, 2, 5, 10]
+export const SIZES = [360, 480, 720, 1080]
+const DEFAULTS = { kind: 'camera', camera: '', microphone: 'off', rate: 2, size: 720 }
+
+const policy = globalThis.trustedTypes?.createPolicy('omnilive', { createScriptURL: (url) => url })
+
+/** How much of the wanted quality is sent: down a step where pictures had to be left out, up after some calm. */
+export class Ladder {
+  static STEPS = [
+    { scale: 1, quality: 0.82 },
+    { scale: 0.75, quality: 0.74 },
+    { scale: 0.5, quality: 0.66 },
+    { scale: 0.34, quality: 0.55 },
+  ]
+  #at = 0
+  #left = 0
+  #since = 0
+
+  get step() {
+    return Ladder.STEPS[this.#at]
+  }
+
+  get slowed() {
+    return this.#at > 0
+  }
+
+  /** A picture was left out (true) or sent, at `now` milliseconds. */
+  took(leftOut, now) {
+    if (leftOut) {
+      this.#left += 1
+      this.#since = now
+      if (this.#left >= 2 && this.#at < Ladder.STEPS.length - 1) {
+        this.#at += 1
+        this.#left = 0
+      }
+    } else if (now - this.#since > PATIENCE_MS) {
+      this.#left = 0
+      this.#since = now
+      this.#at = Math.max(0, this.#at - 1)
+    }
+  }
+}
+
+/**
+ * The sender of this tab: there is at most one. Events: `changed` whenever what the getters tell has changed.
+ * state: idle, starting, sending, unplugged (the device went; it is waited for), waiting (the server is away), failed.
+ */
+class Sender extends EventTarget {
+  state = 'idle'
+  stream = ''
+  problem = ''
+  settings = { ...DEFAULTS }
+  sent = { width: 0, height: 0, pictures: 0, bytesPerSecond: 0, slowed: false }
+  media = null
+  #live = null
+  #ladder = new Ladder()
+  #video = Object.assign(document.createElement('video'), { muted: true, playsInline: true })
+  #canvas = document.createElement('canvas')
+  #metronome = null
+  #audio = null
+  #grabbing = false
+  #window = []
+  #turn = 0
+
+  constructor() {
+    super()
+    navigator.mediaDevices?.addEventListener('devicechange', () => {
+      if (this.state === 'unplugged') this.#open()
+      else this.#changed()
+    })
+  }
+
+  get active() {
+    return this.state !== 'idle' && this.state !== 'failed'
+  }
+
+  /** Start with this machine's devices; `wanted` names a stream of before, or none. Throws what stands in the way. */
+  async start(wanted = '', settings = {}) {
+    if (!navigator.mediaDevices) {
+      throw new Error('A browser gives cameras only to pages from this machine (localhost) or over HTTPS.')
+    }
+    this.stop()
+    this.settings = { ...this.settings, ...settings }
+    this.#set('starting')
+    // The browser asks for the camera first: where it is refused, no stream is left behind.
+    await this.#open()
+    if (this.state === 'failed') throw new Error(this.problem)
+    try {
+      this.stream = await claim(wanted || (this.settings.kind === 'screen' ? 'screen' : 'webcam'))
+    } catch (error) {
+      this.stop()
+      throw error
+    }
+    this.#connect()
+    return this.stream
+  }
+
+  /** Take up again what this tab sent before it was loaded anew. A screen wants to be chosen by hand again. */
+  async resume() {
+    const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? 'null')
+    if (!kept || kept.settings.kind === 'screen') return
+    await this.start(kept.stream, kept.settings)
+  }
+
+  /** Other devices, rate or size, while it runs. */
+  async change(settings) {
+    const before = this.settings
+    this.settings = { ...before, ...settings }
+    this.#keep()
+    const reopen = ['kind', 'camera', 'microphone', 'size'].some((name) => before[name] !== this.settings[name])
+    if (this.active && reopen) await this.#open()
+    this.#beat()
+    this.#changed()
+  }
+
+  /** No more pictures; the stream stays on the server, offline. */
+  stop() {
+    this.#turn += 1
+    this.#closeDevices()
+    if (this.#live) {
+      this.#live.withdraw()
+      this.#live.removeEventListener('open', this.#onOpen)
+      this.#live.removeEventListener('lost', this.#onLost)
+      this.#live.removeEventListener('refused', this.#onRefused)
+      this.#live.removeEventListener('gone', this.#onGone)
+      this.#live.release()
+    }
+    this.#live = null
+    sessionStorage.removeItem(KEPT)
+    this.stream = ''
+    this.#set('idle')
+  }
+
+  /** Cameras and microphones: their names are known once one was allowed. */
+  async devices() {
+    const all = (await navigator.mediaDevices?.enumerateDevices()) ?? []
+    const of = (kind) => all.filter((one) => one.kind === kind && one.deviceId)
+    return { cameras: of('videoinput'), microphones: of('audioinput') }
+  }
+
+  // ---------------------------------------------------------- devices
+
+  async #open() {
+    const turn = (this.#turn += 1)
+    this.#closeDevices()
+    let media
+    try {
+      media = await acquire(this.settings)
+    } catch (error) {
+      if (turn !== this.#turn) return
+      // What was there before is waited for; what was never there is told.
+      if (this.#live && error.name !== 'NotAllowedError') this.#set('unplugged', 'The camera is away. It is used again once it is back.')
+      else this.#set('failed', explain(error))
+      return
+    }
+    if (turn !== this.#turn) {
+      for (const track of media.getTracks()) track.stop()
+      return
+    }
+    await this.#use(media)
+  }
+
+  async #use(media) {
+    this.media = media
+    const [track] = media.getVideoTracks()
+    track.addEventListener('ended', () => this.media === media && this.#ended())
+    this.#video.srcObject = media
+    await this.#video.play().catch(() => {})
+    this.#beat()
+    await this.#listen(media)
+    if (this.#live) this.#announce()
+    this.#set(this.#live && !this.#live.connected ? 'waiting' : this.#live ? 'sending' : 'starting')
+  }
+
+  #ended() {
+    this.#closeDevices()
+    if (this.settings.kind === 'screen') this.stop()
+    else this.#set('unplugged', 'The camera was unplugged. It is used again once it is back.')
+  }
+
+  #closeDevices() {
+    for (const track of this.media?.getTracks() ?? []) track.stop()
+    this.media = null
+    this.#video.srcObject = null
+    this.#metronome?.postMessage(0)
+    this.#audio?.close()
+    this.#audio = null
+  }
+
+  async #listen(media) {
+    if (media.getAudioTracks().length === 0) return
+    const audio = (this.#audio = new AudioContext({ sampleRate: 16_000 }))
+    try {
+      await audio.audioWorklet.addModule('/assets/microphone.js')
+      if (audio !== this.#audio) return
+      const node = new AudioWorkletNode(audio, 'omnilive-microphone', { numberOfOutputs: 0 })
+      audio.createMediaStreamSource(new MediaStream(media.getAudioTracks())).connect(node)
+      node.port.onmessage = ({ data }) => this.#hear(data)
+    } catch {
+      this.problem = 'The microphone cannot be used: pictures are sent without sound.'
+    }
+  }
+
+  // ---------------------------------------------------------- the connection
+
+  #connect() {
+    this.#live = connect(this.stream)
+    this.#live.addEventListener('open', this.#onOpen)
+    this.#live.addEventListener('lost', this.#onLost)
+    this.#live.addEventListener('refused', this.#onRefused)
+    this.#live.addEventListener('gone', this.#onGone)
+    this.#keep()
+    if (this.#live.connected) this.#onOpen()
+    else this.#set('waiting')
+  }
+
+  #onOpen = () => {
+    this.#announce()
+    if (this.media) this.#set('sending')
+  }
+
+  #onLost = () => {
+    if (this.state === 'sending') this.#set('waiting')
+  }
+
+  #onGone = () => this.stop()
+
+  #onRefused = ({ detail }) => {
+    if (!['sender_replaced', 'forbidden', 'not_a_push_stream'].includes(detail.code)) return
+    this.stop()
+    this.#set('failed', detail.code === 'sender_replaced' ? 'Another sender took this stream over.' : detail.message)
+  }
+
+  #announce() {
+    this.#live.declare(VIDEO, 'jpeg')
+    if (this.#audio) this.#live.declare(SOUND, 'pcm_s16le', { rate: this.#audio.sampleRate, channels: 1 })
+  }
+
+  #keep() {
+    if (this.stream) sessionStorage.setItem(KEPT, JSON.stringify({ stream: this.stream, settings: this.settings }))
+  }
+
+  // ---------------------------------------------------------- pictures and sound
+
+  #beat() {
+    if (!this.#metronome) {
+      const url = '/assets/metronome.js'
+      this.#metronome = new Worker(policy ? policy.createScriptURL(url) : url)
+      this.#metronome.onmessage = () => this.#grab()
+    }
+    this.#metronome.postMessage(this.media ? 1000 / this.settings.rate : 0)
+  }
+
+  async #grab() {
+    const live = this.#live
+    if (!live?.connected || this.state !== 'sending' || this.#grabbing || this.#video.videoWidth === 0) return
+    const leave = live.waiting > PILE
+    this.#ladder.took(leave, performance.now())
+    if (leave) return
+    this.#grabbing = true
+    const timeUs = Math.round(performance.now() * 1000)
+    const shown = draw(this.#video, this.#canvas, this.settings.size * this.#ladder.step.scale)
+    const blob = await new Promise((done) => this.#canvas.toBlob(done, 'image/jpeg', this.#ladder.step.quality))
+    this.#grabbing = false
+    if (!blob || live !== this.#live) return
+    const content = await blob.arrayBuffer()
+    if (live.push(VIDEO, timeUs, content)) this.#count(shown, content.byteLength, timeUs)
+  }
+
+  #hear(piece) {
+    const live = this.#live
+    if (!live?.connected || this.state !== 'sending' || live.waiting > SOUND_PILE) return
+    live.push(SOUND, Math.max(0, Math.round((performance.now() - 100) * 1000)), piece)
+  }
+
+  #count({ width, height }, size, timeUs) {
+    const now = performance.now()
+    this.#window.push([now, size])
+    while (now - this.#window[0][0] > 4000) this.#window.shift()
+    const total = this.#window.reduce((sum, [, one]) => sum + one, 0)
+    const seconds = Math.max(1, (now - this.#window[0][0]) / 1000)
+    const pictures = this.sent.pictures + 1
+    this.sent = { width, height, pictures, bytesPerSecond: total / seconds, slowed: this.#ladder.slowed }
+    performance.mark('omnilive-sent', { detail: { captured: performance.timeOrigin + timeUs / 1000 } })
+    performance.clearMarks('omnilive-sent')
+    this.#changed()
+  }
+
+  #set(state, problem = '') {
+    this.state = state
+    this.problem = problem
+    this.#changed()
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event('changed'))
+  }
+}
+
+export const sender = new Sender()
+
+/** Draw what a video shows now, `height` lines or fewer. Returns the size. */
+function draw(video, canvas, height) {
+  const scale = Math.min(1, height / video.videoHeight)
+  canvas.width = Math.max(16, Math.round(video.videoWidth * scale))
+  canvas.height = Math.max(16, Math.round(video.videoHeight * scale))
+  canvas.getContext('2d', { alpha: false }).drawImage(video, 0, 0, canvas.width, canvas.height)
+  return { width: canvas.width, height: canvas.height }
+}
+
+/** The devices that the settings name. Throws what the browser throws. */
+async function acquire({ kind, camera, microphone, size }) {
+  const devices = navigator.mediaDevices
+  const ideal = { height: { ideal: size }, width: { ideal: Math.round((size * 16) / 9) } }
+  if (kind === 'screen') return devices.getDisplayMedia({ video: { frameRate: 10 }, audio: microphone !== 'off' })
+  const video = { ...ideal, ...(camera ? { deviceId: { ideal: camera } } : {}) }
+  const audio = microphone === 'off' ? false : { deviceId: { ideal: microphone } }
+  return devices.getUserMedia({ video, audio })
+}
+
+function explain(error) {
+  const known = {
+    NotAllowedError: 'The browser was not allowed to use it: allow it beside the address, then try again.',
+    NotFoundError: 'This machine has no such camera or microphone.',
+    NotReadableError: 'Another program uses the camera or microphone: close it, then try again.',
+  }
+  return known[error.name] ?? 'The camera or microphone cannot be used.'
+}
+
+/** A push stream that nobody sends into: the wanted one, else the first free name after it. Throws Refused. */
+async function claim(wanted) {
+  const streams = new Map((await listStreams()).map((one) => [one.id, one]))
+  for (let n = 1; n < 100; n += 1) {
+    const id = n === 1 ? wanted : `${wanted}-${n}`
+    const known = streams.get(id)
+    if (known?.source.push && known.source.pace === 'real' && !(await busy(known))) return id
+    if (known) continue
+    await call('POST', '/v1/streams', { body: { id, source: { push: true } } })
+    return id
+  }
+  throw new Refused(0, 'stream_exists', 'There are too many streams of this name.')
+}
+
+/** Whether somebody sends into it. A sender that has just gone is still told of for a moment: look again. */
+async function busy(stream) {
+  for (let tries = 0; tries < 8; tries += 1) {
+    if (!['live', 'frozen'].includes(stream.state)) return false
+    await new Promise((done) => setTimeout(done, 250))
+    stream = await call('GET', path('streams', stream.id))
+  }
+  return true
+}
