@@ -318,7 +318,7 @@ class EventPage(Message, frozen=True):
     request: int
     events: list[EventRecord]
     next_cursor: str | None
-    gaps: list[GapRecord] = []
+    gaps: list[GapRecord] = msgspec.field(default_factory=list)
 
 
 class EventFound(Message, frozen=True):

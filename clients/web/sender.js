@@ -87,8 +87,8 @@ class Sender extends EventTarget {
     return this.state !== 'idle' && this.state !== 'failed'
   }
 
-  /** Start with this machine's devices; `wanted` names a stream of before, or none. Throws what stands in the way. */
-  async start(wanted = '', settings = {}) {
+  /** Start with this machine's devices; `own` names the stream of before, if any. Throws what stands in the way. */
+  async start(own = '', settings = {}) {
     if (!navigator.mediaDevices) {
       throw new Error('A browser gives cameras only to pages from this machine (localhost) or over HTTPS.')
     }
@@ -99,7 +99,7 @@ class Sender extends EventTarget {
     await this.#open()
     if (this.state === 'failed') throw new Error(this.problem)
     try {
-      this.stream = await claim(wanted || (this.settings.kind === 'screen' ? 'screen' : 'webcam'))
+      this.stream = await claim(own || this.settings.kind.replace('camera', 'webcam'), own !== '')
     } catch (error) {
       this.stop()
       throw error
@@ -340,13 +340,16 @@ function explain(error) {
   return known[error.name] ?? 'The camera or microphone cannot be used.'
 }
 
-/** A push stream that nobody sends into: the wanted one, else the first free name after it. Throws Refused. */
-async function claim(wanted) {
+/**
+ * A push stream that nobody else sends into: the wanted one, else the first free name after it. own: it was this tab
+ * that sent into it, whether or not the server knows already that this is over. Throws Refused.
+ */
+async function claim(wanted, own) {
   const streams = new Map((await listStreams()).map((one) => [one.id, one]))
   for (let n = 1; n < 100; n += 1) {
     const id = n === 1 ? wanted : `${wanted}-${n}`
     const known = streams.get(id)
-    if (known?.source.push && known.source.pace === 'real' && !(await busy(known))) return id
+    if (known?.source.push && known.source.pace === 'real' && (own || !(await busy(known)))) return id
     if (known) continue
     await call('POST', '/v1/streams', { body: { id, source: { push: true } } })
     return id

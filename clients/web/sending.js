@@ -18,7 +18,7 @@ export function sendingCard() {
   const camera = choice('Camera', [], 'camera')
   const microphone = choice('Microphone', [['off', 'Off']], 'microphone')
   const rate = choice('Pictures a second', RATES.map((one) => [one, String(one)]), 'rate', Number)
-  const size = choice('Size', SIZES.map((one) => [one, `${one} lines`]), 'size', Number)
+  const size = choice('Size', SIZES.map((one) => [one, `${one}p`]), 'size', Number)
   const element = h(
     'section', { class: 'sending card', 'aria-label': 'Sending from this browser' },
     preview,
@@ -33,6 +33,7 @@ export function sendingCard() {
     const flow = width ? `${width} × ${height}, ${bytes(bytesPerSecond)}/s` : ''
     say(status, STATES[sender.state] ? sender.problem || STATES[sender.state] : `${flow}${slowed ? ', less because the link is slow' : ''}`)
     element.dataset.state = sender.state
+    element.dataset.kind = sender.settings.kind
     for (const one of [kind, camera, microphone, rate, size]) one.show()
     camera.element.hidden = sender.settings.kind === 'screen'
   }

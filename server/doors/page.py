@@ -1,4 +1,4 @@
-"""The page at `/`: files of `clients/web`, read once, served under a strict content security policy. No data in them."""
+"""The page at `/`: files of `clients/web`, read once, served under a strict content security policy."""
 
 from pathlib import Path
 from typing import Final, NamedTuple

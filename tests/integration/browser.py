@@ -1,0 +1,107 @@
+"""A real browser in front of a real server: Debian's Chromium with a camera that plays a film of our own."""
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+
+CHROMIUM = "/usr/bin/chromium"
+PATIENCE_MS = 60_000
+REFUSED = "Failed to load resource"
+"""What Chromium itself logs for a request that is refused or finds nobody: it is not the page's."""
+
+SIZES: dict[str, dict[str, Any]] = {
+    "light": {"viewport": {"width": 1440, "height": 900}, "color_scheme": "light"},
+    "dark": {"viewport": {"width": 1440, "height": 900}, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light", "is_mobile": True, "has_touch": True},
+}
+
+
+def write_camera(film: Path, path: Path, frames: int = 200) -> Path:
+    """What Chromium's camera plays over and over: the film's frames as JPEGs, one behind the other."""
+    with av.open(str(film)) as source, path.open("wb") as camera:
+        for n, frame in enumerate(source.decode(video=0)):
+            if n >= frames:
+                break
+            picture = io.BytesIO()
+            frame.to_image().save(picture, "JPEG", quality=85)
+            camera.write(picture.getvalue())
+    return path
+
+
+@contextmanager
+def chromium(camera: Path) -> Iterator[Any]:
+    """The browser; it says yes to every page that asks for the camera."""
+    from playwright.sync_api import sync_playwright
+
+    devices = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    arguments = ["--no-sandbox", *devices, f"--use-file-for-fake-video-capture={camera}"]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Tab:
+    """A page in a context of its own, and all that its console said."""
+
+    page: Any
+    said: list[str] = field(default_factory=list)
+
+    def errors(self) -> list[str]:
+        """Errors of the page itself."""
+        return [one for one in self.said if REFUSED not in one and "WebSocket connection" not in one]
+
+
+@contextmanager
+def tab(browser: Any, url: str, key: str | None = None, size: str = "light", **options: Any) -> Iterator[Tab]:
+    """Opens the page; with a key, gives it as a person would. The page's own errors fail the test in the end."""
+    context = browser.new_context(**{**SIZES[size], "reduced_motion": "reduce", **options})
+    context.set_default_timeout(PATIENCE_MS)
+    opened = Tab(context.new_page())
+    opened.page.on("console", lambda one: opened.said.append(one.text) if one.type in ("error", "warning") else None)
+    opened.page.on("pageerror", lambda error: opened.said.append(f"uncaught: {error}"))
+    try:
+        opened.page.goto(url)
+        if key is not None:
+            give_key(opened.page, key)
+        yield opened
+        assert opened.errors() == []
+    finally:
+        context.close()
+
+
+def give_key(page: Any, key: str) -> None:
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Use this key").click()
+
+
+def ask(page: Any, question: str) -> str:
+    """Ask and wait for the end; the answer's text."""
+    log = page.get_by_role("log")
+    answers = log.locator("article.answer")
+    before = answers.count()
+    page.get_by_role("textbox", name="Ask").fill(question)
+    page.keyboard.press("Enter")
+    answers.nth(before).locator("details").wait_for()
+    assert log.get_attribute("aria-busy") == "false"
+    return str(answers.nth(before).locator(".text").inner_text())
+
+
+def wait_for(holds: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """Poll until something holds; what it was."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = holds()
+        if found or time.monotonic() > deadline:
+            assert found, "it did not come to hold in time"
+            return found
+        time.sleep(0.05)
