@@ -13,6 +13,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from evaluation import report
+from evaluation.browser import has_browser
 from evaluation.checks import Check
 from evaluation.hardware import commit, hardware, has_cuda
 from evaluation.registry import BENCHES, Bench, Part, Progress
@@ -57,6 +58,9 @@ def _run_all(full: bool, json: bool) -> int:
     for bench in BENCHES.values():
         if bench.needs_cuda and not cuda:
             _stderr().print(f"{bench.name}: left out, there is no CUDA device here")
+            continue
+        if bench.needs_browser and not has_browser():
+            _stderr().print(f"{bench.name}: left out, there is no Chromium here, or no Playwright to drive it")
             continue
         worst = max(worst, _run_apart(bench, full, json))
     return worst

@@ -50,6 +50,7 @@ class Bench:
     parts: tuple[Part, ...]
     limit_s: tuple[int, int] = (200, 1800)
     needs_cuda: bool = False
+    needs_browser: bool = False
 
 
 _SURE = ("colour", "shape", "place", "exist", "sign", "absent")
@@ -243,6 +244,13 @@ _ALL = (
             ),
         ),
         limit_s=(1800, 14_400),
+    ),
+    Bench(
+        "page",
+        "how soon the page shows, and answers from, what a camera sees",
+        (Part("evaluation.page", (Owed("page.visible_p95_s", "s", "<= 1"), Owed("page.live_p95_ms", "ms", "<= 500"))),),
+        limit_s=(300, 900),
+        needs_browser=True,
     ),
     Bench(
         "gpu",

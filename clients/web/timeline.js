@@ -73,7 +73,7 @@ export class Timeline extends EventTarget {
     const { start, end } = stream.memory
     if (begun && start) {
       const held = this.#now() - Date.parse(start)
-      this.#look(Math.min(HOUR, Math.max(SPANS[0][0], held * 1.08)), null)
+      this.#look(Math.min(HOUR, Math.max(MINUTE, held * 1.08)), null)
     }
     this.#edges = start ? [Date.parse(start), Date.parse(end)] : null
     say(this.#about, start ? `since ${momentText(Date.parse(start))}` : 'The first moment is kept once it has ended.')

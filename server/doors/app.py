@@ -21,8 +21,8 @@ def create_app(hub: Hub, keys: Keys) -> Guard:
     app.state.hub = hub
     app.state.page = page.read_page()
     install_errors(app)
-    for router in (system.router, streams.router, streams.later, events.router, questions.router, live.router):
-    for router in (page.router, system.router, streams.router, events.router, questions.router, live.router):
+    doors = (page, system, streams, events, questions, live)
+    for router in (*(door.router for door in doors), streams.later):
         app.include_router(router)
     app.add_api_websocket_route("/{path:path}", _no_such_socket)
     app.openapi = lambda: describe(app, keys)  # type: ignore[method-assign]

@@ -119,11 +119,17 @@ def test_all_runs_each_and_says_what_it_leaves_out(
 
     monkeypatch.setattr(bench, "_run_apart", apart)
     monkeypatch.setattr(bench, "has_cuda", lambda: False)
-    some = {name: Bench(name, "", (), needs_cuda=name == "gpu") for name in ("a", "gpu", "b", "c")}
+    monkeypatch.setattr(bench, "has_browser", lambda: False)
+    some = {
+        name: Bench(name, "", (), needs_cuda=name == "gpu", needs_browser=name == "page")
+        for name in ("a", "gpu", "page", "b", "c")
+    }
     monkeypatch.setattr(bench, "BENCHES", some)
     assert bench.main("all", full=True, json=True) == 1
     assert asked == [("a", True, True), ("b", True, True), ("c", True, True)]
-    assert "gpu: left out" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "gpu: left out" in said
+    assert "page: left out" in said
 
 
 def test_a_benchmark_that_dies_still_owes_its_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import av
 
-CHROMIUM = "/usr/bin/chromium"
 PATIENCE_MS = 60_000
 REFUSED = "Failed to load resource"
 """What Chromium itself logs for a request that is refused or finds nobody: it is not the page's."""
@@ -32,21 +31,6 @@ def write_camera(film: Path, path: Path, frames: int = 200) -> Path:
             frame.to_image().save(picture, "JPEG", quality=85)
             camera.write(picture.getvalue())
     return path
-
-
-@contextmanager
-def chromium(camera: Path) -> Iterator[Any]:
-    """The browser; it says yes to every page that asks for the camera."""
-    from playwright.sync_api import sync_playwright
-
-    devices = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    arguments = ["--no-sandbox", *devices, f"--use-file-for-fake-video-capture={camera}"]
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 @dataclass

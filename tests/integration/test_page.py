@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import SIZES, Tab, ask, chromium, give_key, tab, wait_for, write_camera
+from browser import SIZES, Tab, ask, give_key, tab, wait_for, write_camera
 
+from evaluation.browser import chromium
 from training.world import World, write_video
 
 pytestmark = pytest.mark.debian("chromium")
@@ -23,7 +24,7 @@ LIVE = "figure canvas.shown"
 
 
 class Site:
-    """A server with a key, on a port that it keeps over restarts. One thread a stage: a browser is at work beside it."""
+    """A server with a key, on a port that it keeps. One thread a stage: a browser is at work beside it."""
 
     def __init__(self, launch: Callable[..., Any], data: Path) -> None:
         with socket.socket() as free:
