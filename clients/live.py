@@ -22,6 +22,11 @@ _LEAD: Final = struct.Struct(">Bq")
 _LARGEST: Final = 64 * 2**20
 
 
+def media_message(track: int, data: bytes, pts_us: int) -> bytes:
+    """A binary message: nine bytes of track and time, then the data."""
+    return _LEAD.pack(track, pts_us) + data
+
+
 @dataclass
 class Reply:
     """What came back for one question. deltas: each with the seconds since it was asked. ends: done and error messages.
@@ -69,7 +74,7 @@ class Live:
                 )
             )  # fmt: skip
         except InvalidStatus as refused:
-            raise _refusal(refused) from refused
+            raise refusal_of(refused) from refused
         except (OSError, WebSocketException) as error:
             raise unreachable(base, error) from error
         self._replies: dict[str, Reply] = {}
@@ -102,7 +107,7 @@ class Live:
 
     def send(self, track: int, data: bytes, pts_us: int = ON_ARRIVAL) -> None:
         """One image, access unit or audio packet of a track. Waits while the server reads no further."""
-        self._send(_LEAD.pack(track, pts_us) + data)
+        self._send(media_message(track, data, pts_us))
 
     def ask(self, name: str, question: str, **options: Any) -> None:
         """Ask, behind all media that was sent before. `wait` gives what came back."""
@@ -174,7 +179,8 @@ class Live:
         return ApiError("connection_lost", f"the live connection was lost: {self._lost or 'no reason given'}")
 
 
-def _refusal(refused: InvalidStatus) -> ApiError:
+def refusal_of(refused: InvalidStatus) -> ApiError:
+    """What the server said when it refused the connection."""
     status = refused.response.status_code
     try:
         error = json.loads(refused.response.body or b"")["error"]

@@ -1,5 +1,8 @@
 """`add`, `streams`, `events`, `forget`: the streams of a server and what it remembers of them."""
 
+import asyncio
+import contextlib
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,3 +132,44 @@ def _table(columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console().print(table)
+
+
+def push(
+    stream: Stream,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A video file, `webcam` or `screen`.")],
+    pace: Annotated[str, typer.Option(help="real, or fast: a file as quickly as it can be watched.")] = "real",
+    fps: Annotated[float, typer.Option(min=0.1, max=30, help="Pictures a second of a webcam or screen.")] = 2.0,
+    device: Annotated[str | None, typer.Option(help="Which webcam or screen, as FFmpeg names it.")] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a video of this machine to a server, until its end or Ctrl-C; the stream is added if there is none."""
+    from clients.push import DeviceSource, FileSource
+    from clients.push import push as send
+
+    if pace not in {"real", "fast"}:
+        raise typer.BadParameter("choose real or fast", param_hint="--pace")
+    sent = FileSource(Path(source)) if source not in {"webcam", "screen"} else DeviceSource(source, fps, device)
+    _need_stream(stream, pace, url)
+    count = 0
+    with contextlib.suppress(KeyboardInterrupt):
+        count = asyncio.run(send(sent, stream, url, real=pace == "real", told=_tell))
+    if as_json:
+        print_json({"stream": stream, "messages": count})
+    else:
+        print(f"sent {count} messages to {stream}" if count else "stopped")
+
+
+def _need_stream(stream: str, pace: str, url: str | None) -> None:
+    from clients.api import Api, ApiError
+
+    with Api(url) as api:
+        try:
+            api.add(stream, {"push": True, "pace": pace})
+        except ApiError as error:
+            if error.code != "stream_exists":
+                raise
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -132,6 +132,7 @@ function rangeOf(choice, { now, moment, since, until }) {
 
 async function consequence(stream, choice, range) {
   if (choice === 'stream') return 'The stream stops, and all that is remembered of it is lost for ever.'
+  if (choice === 'moment') return 'This moment, its pictures and what was said in it are lost for ever.'
   if (choice === 'all') return 'All moments of this stream are lost for ever.'
   if (Number.isNaN(range[0]) || Number.isNaN(range[1]) || range[0] >= range[1]) return 'Choose a beginning before the end.'
   try {

@@ -167,7 +167,7 @@ export class Timeline extends EventTarget {
     const shown = this.#shown
     const x = shown ? this.#x(shown.at ?? shown.from) : this.#x(this.#now())
     this.#cursor.hidden = x < 0 || x > this.#width
-    this.#cursor.classList.toggle('past', shown !== null)
+    this.#cursor.classList.toggle('held', shown !== null)
     this.#cursor.style.left = `${x}px`
   }
 
