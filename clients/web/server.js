@@ -51,6 +51,7 @@ async function send(method, address, { query = {}, body, signal }) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null)
   const asked = given.length ? `${address}?${new URLSearchParams(given)}` : address
   const headers = {}
+  const used = key
   if (key) headers.Authorization = `Bearer ${key}`
   if (body !== undefined) headers['Content-Type'] = 'application/json'
   let response
@@ -60,18 +61,19 @@ async function send(method, address, { query = {}, body, signal }) {
     if (error.name === 'AbortError') throw error
     throw new Refused(0, 'unreachable', 'The server does not answer.')
   }
-  if (!response.ok) throw await refusal(response)
+  if (!response.ok) throw await refusal(response, used)
   return response
 }
 
-async function refusal(response) {
+async function refusal(response, used) {
   let error = { code: 'bad_answer', message: `The server answered ${response.status}.` }
   try {
     error = (await response.json()).error
   } catch {
     // What answers there is no server of ours: its status says all that is known.
   }
-  if (response.status === 401) keyring.dispatchEvent(new CustomEvent('key', { detail: key !== '' }))
+  // A request from before the key was given says nothing about the one that is used now.
+  if (response.status === 401 && used === key) keyring.dispatchEvent(new CustomEvent('key', { detail: key !== '' }))
   return new Refused(response.status, error.code, error.message)
 }
 

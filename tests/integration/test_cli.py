@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ("serve", "demo", "add", "ask", "streams", "events", "forget", "bench", "config", "explain", "keys")
+COMMANDS = ("serve", "demo", "add", "ask", "streams", "events", "forget", "bench", "config", "explain", "keys", "push")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,16 @@ def test_bad_usage_is_one_line_and_exit_2(omnilive: Any) -> None:
         assert refused.returncode == 2
         assert "error[" in refused.stderr.splitlines()[-1]
         assert "Traceback" not in refused.stderr
+
+
+def test_push_sends_a_file_of_this_machine(server: Any, omnilive: Any, clip: Path, until: Any) -> None:
+    pushed = omnilive("push", "pushed", str(clip), "--pace", "fast", "--json", url=server.url)
+    assert json.loads(pushed.stdout) == {"stream": "pushed", "messages": 90}, pushed.stderr
+    until(lambda: json.loads(omnilive("events", "pushed", "--json", url=server.url).stdout)["events"], 60)
+    for arguments in (("pushed", "absent.mp4"), ("pushed", "webcam", "--device", "/dev/none")):
+        refused = omnilive("push", *arguments, url=server.url)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("error[source_")
 
 
 def test_streams_for_people(watched: Any, omnilive: Any) -> None:
