@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
+from memory.failpoints import reach
 from memory.store import VACUUM_BYTES, Store
 from memory.writing import Gone, delete_oldest
 
@@ -47,6 +48,7 @@ def retain(store: Store, db: sqlite3.Connection, budget: Budget) -> Retained:
 
 def shrink(store: Store) -> bool:
     """Make the file smaller by a piece; whether more of it is free than is kept for what comes next."""
+    reach("trim")
     loose = store.free_bytes() - _SLACK_BYTES
     return loose > 0 and (not store.give_back(min(VACUUM_BYTES, loose)) or store.free_bytes() > _SLACK_BYTES)
 

@@ -10,18 +10,17 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from memory import writing
+from memory import upgrades, writing
 from memory.events import Resume
+from memory.failpoints import reach
 from memory.messages import MemoryOptions
 from memory.reading import Reader
 from memory.rows import PAGE_BYTES
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 FILE_NAME: Final = "memory.sqlite"
 MAKING: Final = ".new"
 """Beside the tenants: a store gets its place once it is whole."""
-_UPGRADES: Final = {1: "ALTER TABLE frames ADD COLUMN captured_us INTEGER"}
-"""What makes a store of a format one of the next."""
 _APPLICATION_ID: Final = 0x4F4D4E4C
 _CHECKPOINT_PAGES: Final = 256
 _WAL_LIMIT_BYTES: Final = 2**20
@@ -79,13 +78,17 @@ class Store:
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             cls._fill(making / FILE_NAME, stream, settings)
+            reach("tmp")
             sync_folder(making)
+            reach("fsync")
             os.rename(making, folder)
+            reach("rename")
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
             raise
         for changed in (folder.parent, root):
             sync_folder(changed)
+        reach("dirfsync")
         try:
             return cls(folder)
         except BaseException:
@@ -113,7 +116,7 @@ class Store:
 
     def _check_format(self) -> None:
         version, application = self._pragma("user_version"), self._pragma("application_id")
-        if application == _APPLICATION_ID and version in {*_UPGRADES, FORMAT}:
+        if application == _APPLICATION_ID and version in {*upgrades.STEPS, FORMAT}:
             return
         if application == _APPLICATION_ID and version > FORMAT:
             raise FormatUnknown(f"format {version}")
@@ -125,7 +128,7 @@ class Store:
         """Bring an older format up to this one, step by step, each whole or not at all."""
         for version in range(self._pragma("user_version"), FORMAT):
             self.db.execute("BEGIN IMMEDIATE")
-            self.db.execute(_UPGRADES[version])
+            upgrades.STEPS[version](self.db)
             self.db.execute(f"PRAGMA user_version = {version + 1}")
             self.db.execute("COMMIT")
 
@@ -167,6 +170,7 @@ class Store:
 
     def truncate_log(self) -> bool:
         """Move the write-ahead log into the database and empty it. False: a reader was in the way."""
+        reach("wal")
         busy: int = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         return busy == 0
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from memory.failpoints import reach
 from memory.store import Store
 from perception.messages import Fault
 
@@ -190,7 +191,9 @@ def _run(db: sqlite3.Connection, group: Sequence[Job]) -> None:
     try:
         for job in group:
             job.result = job.run(db)
+        reach("insert")
         db.execute("COMMIT")
+        reach("commit")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")

@@ -65,23 +65,21 @@ class Forgot:
     dead: list[Span]
 
 
-def event_crc(event: Sequence[int | str | bytes | None]) -> int:
-    """Of id, start, end, both reaches, open, merged, caption, speech."""
-    return crc_of(*event)
+def event_crc(seq: int, event: Sequence[int | str | bytes | None]) -> int:
+    """Of an event's number, id, start, end, both reaches, open, merged, caption, speech."""
+    return crc_of(seq, *event)
 
 
 def set_meta(db: sqlite3.Connection, key: str, value: str) -> None:
     """Keep a setting."""
-    db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, crc_of(key, value)))
 
 
 def mark_end(db: sqlite3.Connection, end_us: int) -> None:
     """Media time that was stored is never given out again, not even after it is forgotten."""
-    db.execute(
-        "INSERT INTO meta VALUES ('end_us', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-        " WHERE CAST(excluded.value AS INTEGER) > CAST(value AS INTEGER)",
-        (str(end_us),),
-    )
+    known = db.execute("SELECT value FROM meta WHERE key = 'end_us'").fetchone()
+    if known is None or int(known[0]) < end_us:
+        set_meta(db, "end_us", str(end_us))
 
 
 # ---------------------------------------------------------------- events
@@ -109,7 +107,7 @@ def _put_row(db: sqlite3.Connection, row: EventRow, size: int) -> None:
         " end_us = excluded.end_us, reach_start_us = excluded.reach_start_us, reach_end_us = excluded.reach_end_us,"
         " open = excluded.open, merged = excluded.merged, caption = excluded.caption, speech = excluded.speech,"
         " bytes = excluded.bytes, crc = excluded.crc",
-        (row.seq, *told, size, event_crc(told)),
+        (row.seq, *told, size, event_crc(row.seq, told)),
     )
 
 
@@ -136,7 +134,7 @@ def _put_frames(db: sqlite3.Connection, seq: int, frames: Iterable[Keyframe]) ->
     for n, frame in wanted.items():
         if stored.get(n) != frame.picture:
             told = (seq, n, frame.media_us, frame.picture, frame.captured_us)
-            db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?)", told)
+            db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?)", (*told, crc_of(*told)))
             _put_picture(db, frame)
 
 
@@ -178,7 +176,7 @@ def add_speech(db: sqlite3.Connection, seq: int, said: Spoken) -> bool:
     told = (event, start_us, end_us, *reach, is_open, merged, caption, pack_speech(speech))
     db.execute(
         "UPDATE events SET reach_start_us = ?, reach_end_us = ?, speech = ?, bytes = bytes + ?, crc = ? WHERE seq = ?",
-        (*reach, told[-1], len(said.text or "") * 2, event_crc(told), seq),
+        (*reach, told[-1], len(said.text or "") * 2, event_crc(seq, told), seq),
     )
     _put_words(db, seq, transcript_of(speech), caption)
     return True
@@ -208,7 +206,7 @@ def _close(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list
     rows = db.execute(f"SELECT {columns} FROM events WHERE {where}", values).fetchall()  # noqa: S608
     for seq, *told in rows:
         told[5] = 0
-        db.execute("UPDATE events SET open = 0, crc = ? WHERE seq = ?", (event_crc(told), seq))
+        db.execute("UPDATE events SET open = 0, crc = ? WHERE seq = ?", (event_crc(seq, told), seq))
     return [row[3] for row in rows]
 
 
@@ -218,9 +216,9 @@ def put_gap(db: sqlite3.Connection, gap: GapRecord) -> None:
         "SELECT start_us, end_us, reason FROM gaps WHERE start_us <= ? ORDER BY start_us DESC LIMIT 1", (gap.start_us,)
     ).fetchone()
     if before is not None and before[2] == gap.reason and gap.start_us - before[1] <= _GAP_JOINT_US:
-        db.execute("UPDATE gaps SET end_us = max(end_us, ?) WHERE start_us = ?", (gap.end_us, before[0]))
-    else:
-        db.execute("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?)", (gap.start_us, gap.end_us, gap.reason))
+        gap = GapRecord(before[0], max(before[1], gap.end_us), gap.reason)
+    told = (gap.start_us, gap.end_us, gap.reason)
+    db.execute("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?)", (*told, crc_of(*told)))
     mark_end(db, gap.end_us)
 
 
@@ -279,7 +277,7 @@ def _bury(db: sqlite3.Connection, start_us: int, end_us: int) -> None:
     start_us = min([start_us, *(start for start, _ in touching)])
     end_us = max([end_us, *(end for _, end in touching)])
     db.executemany("DELETE FROM tombstones WHERE start_us = ?", [(start,) for start, _ in touching])
-    db.execute("INSERT INTO tombstones VALUES (?, ?)", (start_us, end_us))
+    db.execute("INSERT INTO tombstones VALUES (?, ?, ?)", (start_us, end_us, crc_of(start_us, end_us)))
 
 
 def wipe(db: sqlite3.Connection, events: int) -> bool:
