@@ -179,6 +179,28 @@ _ALL = (
         limit_s=(720, 3600),
     ),
     Bench(
+        "durability",
+        "what is kept and what is forgotten, whatever happens to the process and its disk",
+        (
+            Part(
+                "evaluation.micro.durability",
+                (
+                    Owed("durability.kill_faults", "faults", "<= 0"),
+                    Owed("durability.kill_ready_s", "s", "<= 10"),
+                    Owed("durability.failpoint_faults", "faults", "<= 0"),
+                    Owed("durability.failpoint_ready_s", "s", "<= 10"),
+                    Owed("durability.damage_wrong", "answers", "<= 0"),
+                    Owed("durability.damage_unseen", "copies"),
+                    Owed("durability.full_disk", "faults", "<= 0"),
+                    Owed("durability.order", "faults", "<= 0"),
+                    Owed("durability.sync_error", "faults", "<= 0"),
+                    Owed("durability.wipe_s", "s", "<= 60"),
+                ),
+            ),
+        ),
+        limit_s=(600, 3600),
+    ),
+    Bench(
         "model",
         "what the shipped model knows of its world, and how fast it is",
         (

@@ -170,7 +170,8 @@ class Recall(Message, frozen=True):
     """What of the past does this question need?
 
     since_us/until_us: an explicit range on the first stream's clock, or None to let time words decide. now_us: the
-    newest moment of each stream on its own media clock, same order as `streams`.
+    newest moment of each stream on its own media clock, same order as `streams`. asked_wall_us: Unix time of the
+    conversation's question before this one.
     """
 
     request: int
@@ -180,6 +181,7 @@ class Recall(Message, frozen=True):
     until_us: int | None
     now_us: list[int]
     limit: int
+    asked_wall_us: int | None = None
 
 
 MemoryInput = (
@@ -214,10 +216,19 @@ class SpeechLine(msgspec.Struct, frozen=True, array_like=True):
     text: str
 
 
+class Occurred(msgspec.Struct, frozen=True, array_like=True):
+    """A stretch of neighbouring events that show what was asked for, on its stream's clock."""
+
+    stream: str
+    start_us: int
+    end_us: int
+
+
 class Context(Message, frozen=True):
     """Answer to `Recall`: evidence in time order (empty where the gate keeps the past out), speech, coverage.
 
     since_us/until_us: the range that was understood, None where none was. explain: JSON of gate, candidates and scores.
+    counted: where a question asks how often: every time that the events show, in time order; None where none does.
     """
 
     request: int
@@ -228,6 +239,7 @@ class Context(Message, frozen=True):
     until_us: int | None
     needs_past: bool
     explain: str
+    counted: list[Occurred] | None = None
 
 
 # ---------------------------------------------------------------- memory -> server

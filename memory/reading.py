@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memory.keyframes import NUMBER_BITS
 from memory.messages import GapRecord
-from memory.rows import EventRow, Keyframe, crc_of, unpack_speech
+from memory.rows import EventRow, Keyframe, is_whole, row_crc, unpack_speech
 from memory.spans import Span
 from memory.writing import event_crc
 
@@ -112,8 +112,11 @@ class Reader:
         return sorted(row[0] for row in found if row is not None and row[0] < high)
 
     def spans(self) -> list[Span]:
-        """[start, end) of every event."""
+        """[start, end) of every event. Where they are not as many as were counted, some are lost."""
         rows = self._all("SELECT start_us, end_us FROM events ORDER BY seq")
+        counted = self._one("SELECT events FROM totals")
+        if counted is not None and counted[0] != len(rows):
+            self.corrupt.add(("events", 0))
         return [(start, max(end, start + 1)) for start, end in rows]
 
     def next_numbers(self) -> tuple[int, int]:
@@ -153,7 +156,7 @@ class Reader:
         where = f"WHERE event IN ({_marks(seqs)}) ORDER BY 1, 3"
         rows = self._all(f"SELECT event, n, media_us, picture, captured_us, crc FROM frames {where}", *seqs)  # noqa: S608
         for event, n, media_us, picture, captured_us, crc in rows:
-            if crc_of(event, n, media_us, picture, captured_us) != crc:
+            if row_crc(event, n, media_us, picture, captured_us) != crc:
                 self.corrupt.add(("frame", event << NUMBER_BITS | n))
                 continue
             captured = media_us if captured_us is None else captured_us
@@ -169,11 +172,9 @@ class Reader:
         return None if picture is None else self.picture(picture)
 
     def picture(self, picture: int) -> bytes | None:
-        """A stored picture, None where it is gone or damaged."""
+        """A picture that a frame shows, None where it is damaged."""
         row = self._one("SELECT crc, jpeg FROM pictures WHERE id = ?", picture)
-        if row is None:
-            return None
-        if crc_of(picture, row[1]) != row[0]:
+        if row is None or not is_whole(picture, row[1], row[0]):
             self.corrupt.add(("picture", picture))
             return None
         jpeg: bytes = row[1]
@@ -185,7 +186,7 @@ class Reader:
             "SELECT p.crc, p.jpeg, v.crc, v.vector FROM frames f JOIN pictures p ON p.id = f.picture"
             " JOIN vectors v ON v.picture = f.picture WHERE f.event = ? AND f.n = ?", seq, frame.n,
         )  # fmt: skip
-        if row is None or crc_of(frame.picture, row[1]) != row[0] or crc_of(frame.picture, row[3]) != row[2]:
+        if row is None or not (is_whole(frame.picture, row[1], row[0]) and is_whole(frame.picture, row[3], row[2])):
             return None
         return msgspec.structs.replace(frame, jpeg=row[1], vector=row[3])
 
@@ -204,7 +205,7 @@ class Reader:
 
     def _vector_is_good(self, picture: int, stored_dim: int, crc: int, blob: bytes, dim: int) -> bool:
         """Of this encoder's length and undamaged; another encoder's vectors are no damage."""
-        if crc_of(picture, blob) != crc:
+        if not is_whole(picture, blob, crc):
             self.corrupt.add(("vector", picture))
             return False
         return stored_dim == dim and len(blob) == 2 * dim
@@ -247,15 +248,15 @@ class Reader:
 
     def _undamaged(self, kind: str, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Rows without their checksum, which comes last; those that it does not fit are left out."""
-        self.corrupt |= {(kind, told[0]) for *told, crc in rows if crc_of(*told) != crc}
-        return [tuple(told) for *told, crc in rows if crc_of(*told) == crc]
+        self.corrupt |= {(kind, told[0]) for *told, crc in rows if row_crc(*told) != crc}
+        return [tuple(told) for *told, crc in rows if row_crc(*told) == crc]
 
     def meta(self, key: str, default: str = "") -> str:
         """A setting. Raises sqlite3.DatabaseError where it is damaged: nothing holds without it."""
         row = self._one("SELECT key, value, crc FROM meta WHERE key = ?", key)
         if row is None:
             return default
-        if row[0] != key or crc_of(key, row[1]) != row[2]:
+        if row[0] != key or row_crc(key, row[1]) != row[2]:
             raise sqlite3.DatabaseError("a setting is damaged")
         return str(row[1])
 

@@ -115,6 +115,16 @@ def unpack_speech(blob: bytes) -> tuple[Spoken, ...]:
     return msgspec.msgpack.decode(blob, type=tuple[Spoken, ...])
 
 
+def row_crc(*values: bytes | str | int | None) -> int:
+    """CRC-32 over a row's values, their kinds included."""
+    return zlib.crc32(msgspec.msgpack.encode(values))
+
+
+def is_whole(number: int, blob: object, crc: int) -> bool:
+    """Whether a blob that is stored under a number is what it was when its checksum was made."""
+    return isinstance(blob, bytes) and crc_of(number, blob) == crc
+
+
 def crc_of(*parts: bytes | str | int | None) -> int:
     """CRC-32 over values, each told apart from its neighbours and from None."""
     crc = 0

@@ -22,7 +22,9 @@ FILE_NAME: Final = "memory.sqlite"
 MAKING: Final = ".new"
 """Beside the tenants: a store gets its place once it is whole."""
 _APPLICATION_ID: Final = 0x4F4D4E4C
-_CHECKPOINT_PAGES: Final = 256
+_CHECKPOINT_BYTES: Final = 2**20
+_COMMIT_BYTES: Final = 2**14
+"""About what a commit takes in the log beside pictures."""
 _WAL_LIMIT_BYTES: Final = 2**20
 _BUSY_MS: Final = 5000
 _CACHE_KIB: Final = 256
@@ -55,6 +57,7 @@ class Store:
         """Open what is there. Raises FormatUnknown, Unfinished, sqlite3.Error, OSError."""
         self.folder = folder
         self.broken = False
+        self._logged_bytes = 0
         self.db = _connect(folder / FILE_NAME)
         try:
             self._check_format()
@@ -161,12 +164,23 @@ class Store:
 
         False: a reader was in the way.
         """
-        self.db.execute(f"PRAGMA incremental_vacuum({-(-most // PAGE_BYTES)})").fetchall()
+        # As a script: a statement without columns is stepped once by `execute`, and gives one page back.
+        self.db.executescript(f"PRAGMA incremental_vacuum({-(-most // PAGE_BYTES)})")
         return self.truncate_log()
 
     def _pragma(self, name: str) -> int:
         value: int = self.db.execute(f"PRAGMA {name}").fetchone()[0]
         return value
+
+    def committed(self, growth: int) -> None:
+        """A commit of so many bytes is done: now and then the log is moved into the database. For the writer thread.
+
+        Raises sqlite3.Error: SQLite's own checkpoints would hide that the disk failed, and the log would be given up.
+        """
+        self._logged_bytes += growth + _COMMIT_BYTES
+        if self._logged_bytes >= _CHECKPOINT_BYTES:
+            self._logged_bytes = 0
+            self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def truncate_log(self) -> bool:
         """Move the write-ahead log into the database and empty it. False: a reader was in the way."""
@@ -193,13 +207,15 @@ def writing_pragmas(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA secure_delete = ON")
     db.execute("PRAGMA temp_store = MEMORY")
-    db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    db.execute("PRAGMA wal_autocheckpoint = 0")
     db.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
 
 
 def _connect(file: Path) -> sqlite3.Connection:
     # Never makes the file: its rights are set where it is created. Connections are handed from thread to thread.
     db = sqlite3.connect(f"file:{file}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
+    # Text that damage has made unreadable is one row's trouble, which its checksum tells.
+    db.text_factory = lambda data: data.decode("utf-8", "replace")
     db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return db

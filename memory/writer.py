@@ -163,6 +163,7 @@ class Writer:
             if any(job.growth for job in group) and not self._space.enough():
                 return FULL
             _run(store.db, group)
+            store.committed(sum(job.growth for job in group))
         except (sqlite3.Error, OSError) as error:
             return self._fault(store, error)
         except Exception as error:  # noqa: BLE001

@@ -17,6 +17,7 @@ from memory.rows import (
     pack_speech,
     picture_bytes,
     reach_of,
+    row_crc,
     transcript_of,
     unpack_speech,
     with_speech,
@@ -67,12 +68,12 @@ class Forgot:
 
 def event_crc(seq: int, event: Sequence[int | str | bytes | None]) -> int:
     """Of an event's number, id, start, end, both reaches, open, merged, caption, speech."""
-    return crc_of(seq, *event)
+    return row_crc(seq, *event)
 
 
 def set_meta(db: sqlite3.Connection, key: str, value: str) -> None:
     """Keep a setting."""
-    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, crc_of(key, value)))
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, row_crc(key, value)))
 
 
 def mark_end(db: sqlite3.Connection, end_us: int) -> None:
@@ -134,7 +135,7 @@ def _put_frames(db: sqlite3.Connection, seq: int, frames: Iterable[Keyframe]) ->
     for n, frame in wanted.items():
         if stored.get(n) != frame.picture:
             told = (seq, n, frame.media_us, frame.picture, frame.captured_us)
-            db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?)", (*told, crc_of(*told)))
+            db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?)", (*told, row_crc(*told)))
             _put_picture(db, frame)
 
 
@@ -164,13 +165,14 @@ def _put_words(db: sqlite3.Connection, seq: int, transcript: str | None, caption
 
 
 def add_speech(db: sqlite3.Connection, seq: int, said: Spoken) -> bool:
-    """Speech that became known after its event was closed. False: the event is not there, and nothing is kept."""
+    """Speech that became known after its event was closed. False: there is no such undamaged event; nothing is kept."""
     row = db.execute(
-        "SELECT id, start_us, end_us, reach_end_us, open, merged, caption, speech FROM events WHERE seq = ?", (seq,)
-    ).fetchone()
-    if row is None:
+        "SELECT id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech, crc FROM events"
+        " WHERE seq = ?", (seq,),
+    ).fetchone()  # fmt: skip
+    if row is None or event_crc(seq, row[:-1]) != row[-1]:
         return False
-    event, start_us, end_us, reach_end_us, is_open, merged, caption, blob = row
+    event, start_us, end_us, _, reach_end_us, is_open, merged, caption, blob, _ = row
     speech = with_speech(unpack_speech(blob), said)
     reach = reach_of(start_us, max(end_us, reach_end_us), speech)
     told = (event, start_us, end_us, *reach, is_open, merged, caption, pack_speech(speech))
@@ -201,10 +203,11 @@ def give_up(db: sqlite3.Connection, seq: int, gap: GapRecord) -> Kept | None:
 
 
 def _close(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[int]:
-    """Close open events as they stand; where they end."""
-    columns = "seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech"
+    """Close open events as they stand; where they end. One that is damaged stays so."""
+    columns = "seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech, crc"
     rows = db.execute(f"SELECT {columns} FROM events WHERE {where}", values).fetchall()  # noqa: S608
-    for seq, *told in rows:
+    rows = [row for row in rows if event_crc(row[0], row[1:-1]) == row[-1]]
+    for seq, *told, _ in rows:
         told[5] = 0
         db.execute("UPDATE events SET open = 0, crc = ? WHERE seq = ?", (event_crc(seq, told), seq))
     return [row[3] for row in rows]
@@ -213,12 +216,18 @@ def _close(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list
 def put_gap(db: sqlite3.Connection, gap: GapRecord) -> None:
     """A gap; one that follows another of its kind closely makes it longer."""
     before = db.execute(
-        "SELECT start_us, end_us, reason FROM gaps WHERE start_us <= ? ORDER BY start_us DESC LIMIT 1", (gap.start_us,)
+        "SELECT start_us, end_us, reason, crc FROM gaps WHERE start_us <= ? ORDER BY start_us DESC LIMIT 1",
+        (gap.start_us,),
     ).fetchone()
-    if before is not None and before[2] == gap.reason and gap.start_us - before[1] <= _GAP_JOINT_US:
+    if (
+        before is not None
+        and row_crc(*before[:3]) == before[3]
+        and before[2] == gap.reason
+        and gap.start_us - before[1] <= _GAP_JOINT_US
+    ):
         gap = GapRecord(before[0], max(before[1], gap.end_us), gap.reason)
     told = (gap.start_us, gap.end_us, gap.reason)
-    db.execute("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?)", (*told, crc_of(*told)))
+    db.execute("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?)", (*told, row_crc(*told)))
     mark_end(db, gap.end_us)
 
 
@@ -271,13 +280,15 @@ def _gone(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[
 
 def _bury(db: sqlite3.Connection, start_us: int, end_us: int) -> None:
     """Add a tombstone, joined with those that it touches."""
-    touching = db.execute(
-        "SELECT start_us, end_us FROM tombstones WHERE start_us <= ? AND end_us >= ?", (end_us, start_us)
+    rows = db.execute(
+        "SELECT start_us, end_us, crc FROM tombstones WHERE start_us <= ? AND end_us >= ?", (end_us, start_us)
     ).fetchall()
+    touching = [(start, end) for start, end, crc in rows if row_crc(start, end) == crc]
     start_us = min([start_us, *(start for start, _ in touching)])
     end_us = max([end_us, *(end for _, end in touching)])
     db.executemany("DELETE FROM tombstones WHERE start_us = ?", [(start,) for start, _ in touching])
-    db.execute("INSERT INTO tombstones VALUES (?, ?, ?)", (start_us, end_us, crc_of(start_us, end_us)))
+    told = (start_us, end_us, row_crc(start_us, end_us))
+    db.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)", told)
 
 
 def wipe(db: sqlite3.Connection, events: int) -> bool:

@@ -11,10 +11,11 @@ FinishReason = Literal["stop", "length", "not_covered"]
 
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
-    """An earlier question of the same conversation and its answer."""
+    """An earlier question of the same conversation and its answer. asked_wall_us: Unix time of the moment it was about."""
 
     question: str
     answer: str
+    asked_wall_us: int | None = None
 
 
 class AskedStream(msgspec.Struct, frozen=True, array_like=True):

@@ -11,6 +11,7 @@ from memory.messages import Context, Recall
 from perception.messages import Fault
 from perception.window import WindowFrame, WindowSource
 from reasoning.config import ReasoningConfig
+from reasoning.counted import counted_text
 from reasoning.engine import Delta, Engine, EngineOutput, Failed, Finished, Request, Started
 from reasoning.messages import (
     AnswerDelta,
@@ -144,7 +145,10 @@ class ReasoningStage:
             return
         streams = question.ask.streams
         names, now_us = [one.stream for one in streams], [one.now_us for one in streams]
-        self._outputs.append(Recall(question.recall, names, question.ask.question, since_us, until_us, now_us, limit=0))
+        asked_wall_us = question.ask.history[-1].asked_wall_us if question.ask.history else None
+        self._outputs.append(
+            Recall(question.recall, names, question.ask.question, since_us, until_us, now_us, 0, asked_wall_us)
+        )
 
     def _look(self, ask: Ask) -> list[WindowFrame]:
         """The newest frames of each stream, fewer where many are asked; of an explicit range what lies in it."""
@@ -241,6 +245,9 @@ class ReasoningStage:
             if is_uncovered(question):
                 self._say(question, uncovered_text(question.ask, question.context))
                 self._finish(question, "not_covered", 0)
+            elif question.context.counted:
+                self._say(question, counted_text(question.ask, question.context))
+                self._finish(question, "stop", 0)
             elif not question.window and not question.context.evidence:
                 self._end_without_frames(question, question.context)
             else:

@@ -257,7 +257,7 @@ class Questions:
             run.id,
             Explained(run.tenant, streams, start_wall_us, run.since_us, run.until_us, run.now_us, done.explain),
         )
-        turn = Turn(run.request.question, run.text)
+        turn = Turn(run.request.question, run.text, start_wall_us + run.now_us)
         self.conversations.add(run.tenant, run.request.conversation, streams, turn)
 
     def _observe(self, done: AnswerDone) -> None:

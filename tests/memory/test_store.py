@@ -18,7 +18,7 @@ from memory.events import Resume
 from memory.index import VectorIndex
 from memory.messages import FOREVER_US, GapRecord, MemoryOptions
 from memory.retention import Budget, retain
-from memory.rows import EventRow, Keyframe, Spoken, crc_of, to_half
+from memory.rows import EventRow, Keyframe, Spoken, crc_of, row_crc, to_half
 from memory.spans import Spans
 from memory.store import FormatUnknown, Settings, Store
 
@@ -233,8 +233,8 @@ def test_a_picture_goes_with_the_moment_that_it_was_captured_at(
     two = EventRow(2, "e_2", 20 * S, 29 * S, 29 * S, False, (shown, *row(2, tools).frames[:1]), (), one.vector)
     commit(store, (writing.put_event, one), (writing.put_event, two))
     if of_format_1:
-        store.db.create_function("crc_of", -1, crc_of)
-        store.db.execute("UPDATE frames SET captured_us = NULL, crc = crc_of(event, n, media_us, picture, NULL)")
+        store.db.create_function("row_crc", -1, row_crc)
+        store.db.execute("UPDATE frames SET captured_us = NULL, crc = row_crc(event, n, media_us, picture, NULL)")
     forget = (None, 0, 12 * S) if by_range else (one.id, 0, 0)
     store.db.execute("BEGIN IMMEDIATE")
     forgot = writing.forget(store.db, *forget, [])
@@ -384,3 +384,11 @@ def test_only_faiss_of_one_thread_is_used() -> None:
     code = "import memory.index, faiss; print(faiss.omp_get_max_threads())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "1"
+
+
+def test_all_free_pages_are_given_back_at_once(store: Store, tools: Any) -> None:
+    commit(store, *((writing.put_event, row(n, tools)) for n in range(1, 200)))
+    commit(store, (writing.delete_oldest, 190, None))
+    assert store.free_bytes() > 50 * 4096
+    assert store.give_back(1 << 30)
+    assert store.free_bytes() == 0
