@@ -179,6 +179,31 @@ _ALL = (
         limit_s=(720, 3600),
     ),
     Bench(
+        "recall",
+        "how long a recall takes, and what a memory takes on disk and in RAM",
+        (
+            Part(
+                "evaluation.micro.recall",
+                (
+                    Owed("recall.p99_ms", "ms", "<= 20"),
+                    Owed("recall.planted", "share", ">= 0.99"),
+                    Owed("index.rebuild_s", "s", "<= 1"),
+                    Owed("recall.ram_mib_day", "MiB"),
+                    Owed("recall.p99_16_ms", "ms", "<= 60"),
+                ),
+            ),
+            Part(
+                "evaluation.micro.footprint",
+                (
+                    Owed("disk.busy_mb_h", "MB/h", "<= 20"),
+                    Owed("disk.busy_events_h", "events/h", ">= 600"),
+                    Owed("disk.static_mb_h", "MB/h", "<= 1"),
+                ),
+            ),
+        ),
+        limit_s=(900, 3600),
+    ),
+    Bench(
         "durability",
         "what is kept and what is forgotten, whatever happens to the process and its disk",
         (

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -22,8 +22,12 @@ from perception.encoders import TextEncoder
 _RECENT_SPEECH_US: Final = 60_000_000
 _LINES: Final = 32
 _ENDS: Final = 8
+_SPREAD: Final = 32
 _TOLD_CANDIDATES: Final = 32
 _OPEN_WIDTH_US: Final = 600_000_000
+_FRAMES: Final = 256
+_LEAST: Final = 48
+"""Frames that are looked at closely: of all streams together, of each at least."""
 _LISTED: Final = 2048
 """Frames that are looked at where every event counts, not only the best."""
 _COUNT: Final = re.compile(r"\b(?:how many times|how often|the number of times)\b", re.IGNORECASE)
@@ -71,7 +75,8 @@ class Recaller:
         evidence = sorted(
             self._evidence(picked, streams), key=lambda one: (starts[one.stream] + one.media_us, one.stream)
         )
-        covered = [StreamCoverage(one.key, self._coverage(one, gate, evidence)) for one in asked]
+        coarse = {one.event for one in picked if one.merged > 1}
+        covered = [StreamCoverage(one.key, self._coverage(one, gate, evidence, coarse)) for one in asked]
         lines = [line for one in asked for line in _speech(one, gate, found)]
         since_us, until_us = (asked[0].span or (None, None)) if asked else (None, None)
         explain = _explain(asked, gate, time, [*picked, *(one for one in found if one not in picked)])
@@ -142,21 +147,23 @@ class Recaller:
         words = search.words_of(text)
         vector: Vector = self._encoder.embed_texts([text])[0]
         found: list[Candidate] = []
+        share = max(_LEAST, _FRAMES // max(1, len(asked)))
         for one in asked:
             if one.stream is not None:
                 query = search.query_for(one.stream, vector, words, one.span)
-                found += search.candidates(one.stream, query, self._extra(one, query))
+                found += search.candidates(one.stream, query, self._extra(one, query, len(asked)), share)
         return found
 
-    def _extra(self, asked: _Asked, query: search.Query) -> list[int]:
-        """Events that time alone speaks for: spread over the range, and its ends."""
+    def _extra(self, asked: _Asked, query: search.Query, streams: int) -> list[int]:
+        """Events that time alone speaks for: spread over the range, and its ends; fewer of each of many streams."""
         assert asked.stream is not None
         reader = asked.stream.store.reader
         since, until = asked.span or (-FOREVER_US, FOREVER_US)
-        extra = search.spread(asked.stream, query)
+        ends = max(2, _ENDS // streams)
+        extra = search.spread(asked.stream, query, max(4, _SPREAD // streams))
         if asked.time.order == "first":
-            extra += [row.seq for row in reader.oldest(since, until, _ENDS)]
-        extra += [row.seq for row in reader.newest(since, until, 1 << 40, _ENDS)]
+            extra += [row.seq for row in reader.oldest(since, until, ends)]
+        extra += [row.seq for row in reader.newest(since, until, 1 << 40, ends)]
         return extra
 
     def _pick(
@@ -186,8 +193,11 @@ class Recaller:
 
     # ------------------------------------------------------------ coverage
 
-    def _coverage(self, asked: _Asked, gate: Gate, evidence: Sequence[Evidence]) -> Coverage:
-        """A question about now is covered by the now window; one about the past by what was remembered of it."""
+    def _coverage(self, asked: _Asked, gate: Gate, evidence: Sequence[Evidence], coarse: Collection[str]) -> Coverage:
+        """A question about now is covered by the now window; one about the past by what was remembered of it.
+
+        coarse: events that were merged.
+        """
         if asked.stream is None:
             return coverage.EMPTY
         spans = asked.stream.spans()
@@ -198,7 +208,11 @@ class Recaller:
         if asked_span is None:
             return coverage.EMPTY
         gaps = asked.stream.store.reader.gaps(*asked_span, 64)
-        return coverage.cover(spans, asked.span, asked.now_us, gaps, asked.stream.forgotten, grain_us)
+        found = coverage.cover(spans, asked.span, asked.now_us, gaps, asked.stream.forgotten, grain_us)
+        here = [one for one in evidence if one.stream == asked.key]
+        if asked.span is None or not here or any(asked.span[0] <= one.media_us < asked.span[1] for one in here):
+            return found
+        return coverage.merged_over(found, asked.span) if all(one.event in coarse for one in here) else found
 
 
 def _near(asked: _Asked, anchor: anchors.Anchor, wall: Span) -> _Asked:

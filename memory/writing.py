@@ -15,9 +15,10 @@ from memory.rows import (
     Spoken,
     crc_of,
     pack_speech,
-    picture_bytes,
     reach_of,
     row_crc,
+    stored_bytes,
+    text_bytes,
     transcript_of,
     unpack_speech,
     with_speech,
@@ -91,8 +92,7 @@ def put_event(db: sqlite3.Connection, row: EventRow) -> None:
     row = row.without(lambda moment: _is_dead(db, moment))
     _put_frames(db, row.seq, row.frames)
     charged = [frame for frame in row.frames if _owner(db, frame.picture) == row.seq]
-    text = len((row.caption or "") + (row.transcript or "")) * 2
-    size = EVENT_BYTES + text + sum(picture_bytes(frame) for frame in charged)
+    size = EVENT_BYTES + text_bytes(row) + sum(stored_bytes(len(one.jpeg), len(one.vector)) for one in charged)
     _put_row(db, row, size)
     _put_vector(db, row)
     _put_words(db, row.seq, row.transcript, row.caption)
@@ -251,9 +251,8 @@ def forget(
         db.execute("DELETE FROM gaps WHERE start_us >= ? AND end_us <= ?", (since_us, until_us))
     for span in dead:
         _bury(db, *span)
-    seqs = [(one.seq,) for one in gone]
-    _delete_rows(db, seqs)
-    db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", seqs)
+    delete_rows(db, (one.seq for one in gone))
+    db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", [(one.seq,) for one in gone])
     hidden = [frame for span in dead for frame in _hide(db, *span)]
     set_meta(db, "purge", "due")
     return Forgot(gone, hidden, list(dead))
@@ -294,7 +293,8 @@ def _bury(db: sqlite3.Connection, start_us: int, end_us: int) -> None:
 def wipe(db: sqlite3.Connection, events: int) -> bool:
     """Delete the pictures of up to so many forgotten events. False: none was left."""
     batch = [seq for (seq,) in db.execute("SELECT event FROM doomed LIMIT ?", (events,))]
-    _delete_frames(db, batch)
+    for seq in batch:
+        drop_frames(db, seq)
     db.executemany("DELETE FROM doomed WHERE event = ?", [(seq,) for seq in batch])
     return bool(batch)
 
@@ -304,21 +304,33 @@ def delete_oldest(db: sqlite3.Connection, events: int, before_us: int | None) ->
     where = "NOT open" if before_us is None else f"NOT open AND reach_end_us < {before_us:d}"
     seqs = f"SELECT seq FROM events WHERE {where} ORDER BY seq LIMIT {events:d}"  # noqa: S608
     gone = _gone(db, f"seq IN ({seqs})", [])
-    _delete_frames(db, [one.seq for one in gone])
-    _delete_rows(db, [(one.seq,) for one in gone])
+    for one in gone:
+        drop_frames(db, one.seq)
+    delete_rows(db, (one.seq for one in gone))
     return gone
 
 
-def _delete_rows(db: sqlite3.Connection, seqs: list[tuple[int]]) -> None:
-    for table, key in (("words", "rowid"), ("event_vectors", "event"), ("events", "seq")):
-        db.executemany(f"DELETE FROM {table} WHERE {key} = ?", seqs)  # noqa: S608
+def delete_rows(db: sqlite3.Connection, seqs: Iterable[int]) -> None:
+    """Delete events but for their frames."""
+    for seq in seqs:
+        for table, key in (("words", "rowid"), ("event_vectors", "event"), ("events", "seq")):
+            db.execute(f"DELETE FROM {table} WHERE {key} = ?", (seq,))  # noqa: S608
 
 
-def _delete_frames(db: sqlite3.Connection, events: Sequence[int]) -> None:
-    for seq in events:
-        pictures = [picture for (picture,) in db.execute("SELECT picture FROM frames WHERE event = ?", (seq,))]
-        db.execute("DELETE FROM frames WHERE event = ?", (seq,))
-        _drop_unused(db, pictures)
+def drop_frames(db: sqlite3.Connection, seq: int) -> None:
+    """Delete an event's frames, and the pictures that no other event shows."""
+    pictures = [picture for (picture,) in db.execute("SELECT picture FROM frames WHERE event = ?", (seq,))]
+    db.execute("DELETE FROM frames WHERE event = ?", (seq,))
+    _drop_unused(db, pictures)
+
+
+def set_size(db: sqlite3.Connection, row: EventRow) -> None:
+    """Count an event's bytes anew, from what is stored."""
+    query = "SELECT length(p.jpeg), length(v.vector) FROM pictures p JOIN vectors v ON v.picture = p.id WHERE p.id = ?"
+    charged = {frame.picture for frame in row.frames if _owner(db, frame.picture) == row.seq}
+    sizes = [size for picture in charged if (size := db.execute(query, (picture,)).fetchone()) is not None]
+    size = EVENT_BYTES + text_bytes(row) + sum(stored_bytes(*one) for one in sizes)
+    db.execute("UPDATE events SET bytes = ? WHERE seq = ?", (size, row.seq))
 
 
 def _drop_unused(db: sqlite3.Connection, pictures: Iterable[int]) -> None:

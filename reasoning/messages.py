@@ -11,7 +11,7 @@ FinishReason = Literal["stop", "length", "not_covered"]
 
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
-    """An earlier question of the same conversation and its answer. asked_wall_us: Unix time of the moment it was about."""
+    """An earlier question of the same conversation and its answer. asked_wall_us: Unix time that it was asked at."""
 
     question: str
     answer: str

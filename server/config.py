@@ -79,9 +79,9 @@ class SampleSection(Section):
     """Frames looked at per second; more finds shorter events and costs encoding."""
     change: Annotated[float, Field(ge=0, le=1)] = 0.002
     """Share of the picture that must differ from the last encoded frame."""
-    keyframe_px: Annotated[int, Field(ge=64, le=8192)] = 960
+    keyframe_px: Annotated[int, Field(ge=64, le=8192)] = 640
     """Long side of stored evidence; never enlarged."""
-    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 90
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 80
     """Of stored evidence."""
 
 
