@@ -42,7 +42,8 @@ class Folders:
 
         Raises StartRefused data_format_unknown for a store that a later version wrote.
         """
-        shutil.rmtree(self.root / MAKING, ignore_errors=True)
+        for unfinished in self.root.glob(f"{MAKING}*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
         for file in sorted(self.root.glob(f"*/*/{FILE_NAME}")):
             key = f"{file.parent.parent.name}/{file.parent.name}"
             if self.of(key) != file.parent or file.stat().st_size == 0:

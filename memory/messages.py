@@ -113,6 +113,25 @@ class DropMemory(Message, frozen=True):
     request: int
 
 
+class ExportMemory(Message, frozen=True):
+    """Archive a stream; answered by `Exported`."""
+
+    stream: str
+    request: int
+
+
+class ImportMemory(Message, frozen=True):
+    """Make a stream of the archive at `path`, which nobody trusts; answered by `Imported`.
+
+    declaration: the server's JSON, in which `start_wall_us` and `time_zone` become the archive's.
+    """
+
+    stream: str
+    request: int
+    path: str
+    declaration: str
+
+
 class ListEvents(Message, frozen=True):
     """Events that touch [since_us, until_us): newest first, or by likeness to `q`, best first."""
 
@@ -189,6 +208,8 @@ MemoryInput = (
     | OpenMemory
     | UpdateMemory
     | DropMemory
+    | ExportMemory
+    | ImportMemory
     | ListEvents
     | SearchPicture
     | GetEvent
@@ -304,6 +325,21 @@ class Dropped(Message, frozen=True):
     request: int
 
 
+class Exported(Message, frozen=True):
+    """Answer to `ExportMemory`: the archive lies at `path`, for the server to take away."""
+
+    request: int
+    path: str
+
+
+class Imported(Message, frozen=True):
+    """Answer to `ImportMemory`: the stream is on disk and open; `end_us` is where its media time goes on."""
+
+    request: int
+    declaration: str
+    end_us: int
+
+
 class EventPage(Message, frozen=True):
     """Answer to `ListEvents` and `SearchPicture`."""
 
@@ -357,6 +393,8 @@ MemoryOutput = (
     | BarrierReached
     | Updated
     | Dropped
+    | Exported
+    | Imported
     | EventPage
     | EventFound
     | FrameFound

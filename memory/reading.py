@@ -93,6 +93,16 @@ class Reader:
         where = "WHERE reach_start_us < ? AND reach_end_us > ? ORDER BY seq LIMIT ?"
         return self._events(where, [until_us, since_us, limit])
 
+    def after(self, seq: int, limit: int) -> list[EventRow]:
+        """Events numbered behind `seq`, in order."""
+        found: list[EventRow] = []
+        while not found:
+            rows = self._rows("WHERE seq > ? ORDER BY seq LIMIT ?", [seq, limit])
+            if not rows:
+                break
+            found, seq = self._with_frames(rows), rows[-1][0]
+        return found
+
     def hull(self, since_us: int, until_us: int) -> tuple[int, int]:
         """Numbers [low, high) within which all events lie that touch [since, until); some others may."""
         low = self._one("SELECT seq FROM events WHERE reach_end_us > ? ORDER BY reach_end_us LIMIT 1", since_us)

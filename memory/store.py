@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -72,15 +73,25 @@ class Store:
         self.reader = Reader(self._read_db)
 
     @classmethod
-    def create(cls, folder: Path, stream: str, settings: Settings) -> "Store":
-        """Make a store that is on disk when this returns, or leave none. Raises sqlite3.Error, OSError."""
+    def create(
+        cls,
+        folder: Path,
+        stream: str,
+        settings: Settings,
+        fill: Callable[[sqlite3.Connection], None] = lambda _: None,
+        suffix: str = "",
+    ) -> "Store":
+        """Make a store that is on disk when this returns, or leave none. Raises sqlite3.Error, OSError.
+
+        fill: puts rows in before it has its place. suffix: of the folder where it is made, for another thread's.
+        """
         root = folder.parent.parent
-        making = root / MAKING
+        making = root / (MAKING + suffix)
         shutil.rmtree(making, ignore_errors=True)
         for made in (root, folder.parent, making):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            cls._fill(making / FILE_NAME, stream, settings)
+            cls._fill(making / FILE_NAME, stream, settings, fill)
             reach("tmp")
             sync_folder(making)
             reach("fsync")
@@ -99,7 +110,7 @@ class Store:
             raise
 
     @staticmethod
-    def _fill(file: Path, stream: str, settings: Settings) -> None:
+    def _fill(file: Path, stream: str, settings: Settings, fill: Callable[[sqlite3.Connection], None]) -> None:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         db = _connect(file)
         try:
@@ -114,6 +125,7 @@ class Store:
             db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {FORMAT}")
             db.execute("COMMIT")
+            fill(db)
         finally:
             db.close()
 
@@ -134,6 +146,11 @@ class Store:
             upgrades.STEPS[version](self.db)
             self.db.execute(f"PRAGMA user_version = {version + 1}")
             self.db.execute("COMMIT")
+
+    @property
+    def file(self) -> Path:
+        """The database."""
+        return self.folder / FILE_NAME
 
     @property
     def stream(self) -> str:
