@@ -127,6 +127,36 @@ _ALL = (
         limit_s=(600, 1800),
     ),
     Bench(
+        "server",
+        "what the server itself costs, with a model of zero cost",
+        (
+            Part(
+                "evaluation.serving",
+                (
+                    Owed("server.first_byte_ms", "ms", "<= 5"),
+                    Owed("server.askers32_p99_ms", "ms", "<= 100"),
+                    Owed("server.askers32_errors", "errors", "<= 0"),
+                    Owed("server.askers32_encoder_calls", "frames", "<= 0"),
+                ),
+            ),
+        ),
+    ),
+    Bench(
+        "overload",
+        "three times as many questions as can be answered",
+        (
+            Part(
+                "evaluation.micro.overload",
+                (
+                    Owed("overload.goodput", "ratio", ">= 0.9"),
+                    Owed("overload.refused_p99_ms", "ms", "<= 100"),
+                    Owed("overload.failed", "share", "<= 0.01"),
+                    Owed("overload.frames_lost", "frames", "<= 0"),
+                ),
+            ),
+        ),
+    ),
+    Bench(
         "start",
         "starting, stopping, memory at rest",
         (
@@ -149,7 +179,9 @@ _ALL = (
         (
             Part("evaluation.micro.equal_server", (Owed("equal.tokens", "failures", "<= 0"),)),
             Part("evaluation.micro.equal", (Owed("equal.engine", "failures", "<= 0"),)),
+            Part("evaluation.micro.equal_families", (Owed("equal.families", "failures", "<= 0"),)),
         ),
+        limit_s=(400, 3600),
     ),
     Bench(
         "shots",
@@ -261,8 +293,20 @@ _ALL = (
     ),
     Bench(
         "gpu",
-        "perception and answers with CUDA",
-        (Part("evaluation.gpu", (Owed("gpu.ingest_fps", "frames/s"), Owed("gpu.ttft_ms", "ms"))),),
+        "a server with a model of the shape of Qwen3-VL-8B on one GPU",
+        (
+            Part(
+                "evaluation.micro.gpu",
+                (
+                    Owed("gpu.ingest_fps", "frames/s"),
+                    Owed("gpu.ttft_ms", "ms"),
+                    Owed("gpu.ttft_past_ms", "ms"),
+                    Owed("gpu.age_ratio", "ratio"),
+                    Owed("gpu.streams", "streams"),
+                ),
+            ),
+        ),
+        limit_s=(900, 7200),
         needs_cuda=True,
     ),
 )

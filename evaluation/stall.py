@@ -64,7 +64,7 @@ def _stall(server: ServerProcess, api: Api, name: str, progress: Progress) -> St
         time.sleep(1.0)
         if camera.error is not None:
             raise RuntimeError(camera.error)
-    lost = _losses(api, name)
+    lost = losses(api, name)
     api.remove(name)
     seen = [one for one in camera.seen if began <= one.time_s <= ended]
     return Stall(lost, max([*stopped.lags_s, *_delays(seen)]), len(seen), camera.late_s, stopped.answered_after_s)
@@ -96,11 +96,11 @@ def _while_stopped(server: ServerProcess, api: Api, name: str) -> Stopped:
     return Stopped(lags, time.monotonic() - resumed)
 
 
-def _losses(api: Api, name: str) -> dict[str, int]:
+def losses(api: Api, name: str) -> dict[str, int]:
     """Over the stream's whole life, now that its camera is gone and its counters stand still: frames that were
     dropped, were due but not sampled, sampled but never encoded (the scene always moves), or encoded and forgotten."""
     frames = _settled(api, name)
-    until(lambda: api.stream(name)["state"] == "offline", 10, "the camera is missed")
+    until(lambda: api.stream(name)["state"] == "offline", 30, "the camera is missed")
     stream, events = api.stream(name), api.events(name)
     spans = [(_wall_us(event["start"]), _wall_us(event["end"])) for event in events]
     first_us, last_us = spans[0][0], _wall_us(stream["last_frame"])

@@ -100,3 +100,30 @@ class Block:
         scores = self.vectors(near[0]) @ query
         best = np.argpartition(-scores, count)[:count] if count < len(scores) else np.arange(len(scores))
         return near[0][best], scores[best]
+
+
+class Joined:
+    """All vectors of blocks that come and go, one behind the other; places count from the first."""
+
+    def __init__(self, blocks: list[Block]) -> None:
+        """blocks: changed in place."""
+        self._blocks = blocks
+
+    @property
+    def ntotal(self) -> int:
+        """How many there are."""
+        return sum(len(block) for block in self._blocks)
+
+    def ids(self) -> Ids:
+        """Of all places."""
+        return np.concatenate([block.ids for block in self._blocks])
+
+    def vectors(self, first: int, count: int) -> NDArray[np.float32]:
+        """[count, dim] from a place on."""
+        found, at = [], 0
+        for block in self._blocks:
+            low, high = max(first - at, 0), min(first + count - at, len(block))
+            if low < high:
+                found.append(block.vectors(np.arange(low, high)))
+            at += len(block)
+        return np.concatenate(found)

@@ -44,6 +44,11 @@ _REGULAR_PAST = re.compile(
 )
 
 
+def is_about_now(question: str) -> bool:
+    """Whether it says so: "right now", "currently"."""
+    return _NOW.search(question) is not None
+
+
 def decide(question: str, time: TimeRange, *, explicit: bool) -> Gate:
     """An explicit range or time words decide; then tense; a question without any sign is about now."""
     reasons = ["explicit range"] if explicit else []

@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from memory.blocks import Block, Ids
+from memory.blocks import Block, Ids, Joined
+from memory.gpu_index import GpuSearch
 from memory.keyframes import NUMBER_BITS
 from memory.reading import Reader
 from memory.rows import Keyframe, Vector, from_half
@@ -20,6 +21,10 @@ _LEAST: Final = 64
 """So many at least in each block."""
 _MOST_ROUGH: Final = 512
 """Who wants more than this wants a list, and all of it in the right order."""
+
+
+_MORE: Final = 4
+"""How many times as many hits are asked of the GPU, so that enough of them lie in the range."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class VectorIndex:
         self._dim = dim
         self._below = below
         self._blocks: list[Block] = []
+        self._index = Joined(self._blocks)
+        self._gpu = GpuSearch(dim, self._index)
         self._total = np.zeros(dim, dtype=np.float64)
         self._floor = 0
         self._cursor: tuple[int, int] | None = (-1, -1)
@@ -100,7 +107,8 @@ class VectorIndex:
         for block, rows in zip(self._blocks, gone, strict=True):
             if rows.any():
                 self._total -= block.remove(rows).sum(axis=0, dtype=np.float64)
-        self._blocks = [block for block in self._blocks if len(block)]
+                self._gpu.drop()
+        self._blocks[:] = [block for block in self._blocks if len(block)]
 
     def forget_before(self, seq: int) -> None:
         """Events below this number are gone: hidden at once, taken out when they are many."""
@@ -123,6 +131,9 @@ class VectorIndex:
         low = max(low, self._floor)
         if len(self) == 0 or high <= low or len(query) != self._dim:
             return [], np.empty((0, self._dim), dtype=np.float32)
+        copied = self._find_on_gpu(query, count, low, high)
+        if copied is not None:
+            return copied
         rough = 0 if count > _MOST_ROUGH else max(_LEAST, _CLOSELY * count // len(self._blocks))
         found = [block.likest(query, count, low << NUMBER_BITS, high << NUMBER_BITS, rough) for block in self._blocks]
         scores = np.concatenate([block_scores for _, block_scores in found])
@@ -137,9 +148,34 @@ class VectorIndex:
             vectors[here] = self._blocks[n].vectors(rows[here])
         return [_hit(int(one), float(score)) for one, score in zip(ids, scores[best], strict=True)], vectors
 
+    def _find_on_gpu(self, query: Vector, count: int, low: int, high: int) -> tuple[list[Hit], Vector] | None:
+        """The same from the copy on the GPU, which knows no ranges: None where too few of its best lie in this one."""
+        found = self._gpu.search(query, _MORE * count)
+        if found is None:
+            return None
+        hits = _hits(*found, low, high)[:count]
+        if len(hits) < count:
+            return None
+        place = {(hit.seq << NUMBER_BITS) | hit.n: n for n, hit in enumerate(hits)}
+        wanted = np.array(list(place), dtype=np.int64)
+        vectors = np.empty((count, self._dim), dtype=np.float32)
+        for block in self._blocks:
+            rows = np.flatnonzero(np.isin(block.ids, wanted))
+            if len(rows):
+                vectors[[place[int(one)] for one in block.ids[rows]]] = block.vectors(rows)
+        return hits, vectors
+
 
 def _hit(one: int, score: float) -> Hit:
     return Hit(one >> NUMBER_BITS, one & ((1 << NUMBER_BITS) - 1), score)
+
+
+def _hits(scores: NDArray[np.float32], ids: NDArray[np.int64], low: int, high: int) -> list[Hit]:
+    return [
+        Hit(int(one) >> NUMBER_BITS, int(one) & ((1 << NUMBER_BITS) - 1), float(score))
+        for one, score in zip(ids, scores, strict=True)
+        if one >= 0 and low <= int(one) >> NUMBER_BITS < high
+    ]
 
 
 def centred(vectors: NDArray[np.float32], mean: Vector) -> NDArray[np.float32]:

@@ -185,12 +185,28 @@ class Forget(Message, frozen=True):
 # ---------------------------------------------------------------- reasoning -> memory
 
 
+class About(msgspec.Struct, frozen=True, array_like=True):
+    """The time that a question was about, as Unix time. named: its own words, or its range, said which."""
+
+    since_wall_us: int
+    until_wall_us: int
+    named: bool
+
+
+class Earlier(msgspec.Struct, frozen=True, array_like=True):
+    """An earlier question of the same conversation, and what "that" means behind it; None: nothing that is known."""
+
+    question: str
+    answer: str
+    about: About | None
+
+
 class Recall(Message, frozen=True):
     """What of the past does this question need?
 
     since_us/until_us: an explicit range on the first stream's clock, or None to let time words decide. now_us: the
-    newest moment of each stream on its own media clock, same order as `streams`. asked_wall_us: Unix time of the
-    conversation's question before this one.
+    newest moment of each stream on its own media clock, same order as `streams`. earlier: of its conversation, oldest
+    first. asked_wall_us: Unix time of the conversation's question before this one.
     """
 
     request: int
@@ -200,6 +216,7 @@ class Recall(Message, frozen=True):
     until_us: int | None
     now_us: list[int]
     limit: int
+    earlier: tuple[Earlier, ...] = ()
     asked_wall_us: int | None = None
 
 
@@ -249,6 +266,7 @@ class Context(Message, frozen=True):
     """Answer to `Recall`: evidence in time order (empty where the gate keeps the past out), speech, coverage.
 
     since_us/until_us: the range that was understood, None where none was. explain: JSON of gate, candidates and scores.
+    about: the time of what was found, for who asks on; None for a question about now.
     counted: where a question asks how often: every time that the events show, in time order; None where none does.
     """
 
@@ -260,6 +278,7 @@ class Context(Message, frozen=True):
     until_us: int | None
     needs_past: bool
     explain: str
+    about: About | None = None
     counted: list[Occurred] | None = None
 
 

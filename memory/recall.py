@@ -9,8 +9,19 @@ from typing import Any, Final
 import msgspec
 
 from memory import anchors, coverage, ranking, search
+from memory.followup import lean
 from memory.gate import Gate, decide
-from memory.messages import FOREVER_US, Context, Coverage, Evidence, Occurred, Recall, SpeechLine, StreamCoverage
+from memory.messages import (
+    FOREVER_US,
+    About,
+    Context,
+    Coverage,
+    Evidence,
+    Occurred,
+    Recall,
+    SpeechLine,
+    StreamCoverage,
+)
 from memory.occurrences import Occurrence, occurrences
 from memory.ranking import Candidate, Wanted
 from memory.rows import Vector
@@ -79,10 +90,11 @@ class Recaller:
         covered = [StreamCoverage(one.key, self._coverage(one, gate, evidence, coarse)) for one in asked]
         lines = [line for one in asked for line in _speech(one, gate, found)]
         since_us, until_us = (asked[0].span or (None, None)) if asked else (None, None)
+        about = _about(message, asked, time, picked) if gate.past else None
         explain = _explain(asked, gate, time, [*picked, *(one for one in found if one not in picked)])
         counted = [Occurred(one.stream, one.start_us, one.end_us) for one in times] if _COUNT.search(time.rest) else []
         return Context(
-            message.request, evidence, lines, covered, since_us, until_us, gate.past, explain, counted or None
+            message.request, evidence, lines, covered, since_us, until_us, gate.past, explain, about, counted or None
         )  # fmt: skip
 
     def _ask(self, message: Recall, n: int, streams: Mapping[str, Stream]) -> _Asked:
@@ -92,9 +104,12 @@ class Recaller:
         known = stream.spans().span if stream is not None else None
         start_wall_us, zone = (stream.settings[1], stream.settings[3]) if stream is not None else (0, "UTC")
         before = None if message.asked_wall_us is None else message.asked_wall_us - start_wall_us
-        time = parse(message.question, Moment(now_us, start_wall_us, zone, known or (0, now_us), before))
+        moment = Moment(now_us, start_wall_us, zone, known or (0, now_us), before)
+        own = parse(message.question, moment)
+        time = lean(own, message.question, message.earlier, moment)
         span: Span | None = None
         if message.since_us is not None or message.until_us is not None:
+            time = replace(own, rest=time.rest)
             first = streams.get(message.streams[0])
             # A first stream that memory does not know began when it would have the same 'now'.
             shift = first.settings[1] - start_wall_us if first is not None else now_us - message.now_us[0]
@@ -102,8 +117,9 @@ class Recaller:
             since = min(0, until - 1) if message.since_us is None else message.since_us + shift
             span = (since, min(until, max(now_us, since) + 1))
         elif time.limited:
-            since = (known[0] if known else 0) if time.since_us is None else time.since_us
             until = now_us + 1 if time.until_us is None else time.until_us
+            # What lies before all that is known is asked about all the same: it is not covered.
+            since = min(known[0] if known else 0, until - 1) if time.since_us is None else time.since_us
             span = (since, max(until, since + 1))
         return _Asked(stream, key, now_us, start_wall_us, time, span)
 
@@ -174,8 +190,9 @@ class Recaller:
         width = max((one.span[1] - one.span[0] for one in asked if one.span is not None), default=_OPEN_WIDTH_US)
         targets = {one.key: one.time.target_us for one in asked if one.time.target_us is not None}
         starts = {one.key: one.start_wall_us for one in asked}
-        ranking.score(found, Wanted(targets, time.order, max(1, width // 4), starts))
-        return ranking.pick(found, limit, width)
+        sharp = width // 4 if time.near_us is None else min(width // 4, time.near_us)
+        ranking.score(found, Wanted(targets, time.order, max(1, sharp), starts))
+        return ranking.pick(found, limit, width if time.near_us is None else min(width, limit * time.near_us))
 
     def _evidence(self, picked: Sequence[Candidate], streams: Mapping[str, Stream]) -> list[Evidence]:
         evidence = []
@@ -243,6 +260,28 @@ def _of_times(times: Sequence[Occurrence], time: TimeRange, limit: int) -> list[
         one.best.picked = True
         one.best.score = max(one.best.vector or 0.0, 0.0) if one.best.words is None else 1.0
     return [one.best for one in chosen]
+
+
+def _about(message: Recall, asked: Sequence[_Asked], time: TimeRange, picked: Sequence[Candidate]) -> About | None:
+    """What "that" is behind this question: a range with both its ends; else the best of what was found."""
+    if not asked:
+        return None
+    explicit = message.since_us is not None and message.until_us is not None
+    starts = {one.key: one.start_wall_us for one in asked}
+    first = asked[0]
+    if first.span is not None and (explicit or _is_closed(time)):
+        return About(first.start_wall_us + first.span[0], first.start_wall_us + first.span[1], named=True)
+    best = max(picked, key=lambda one: one.score, default=None)
+    if best is not None:
+        start = starts[best.stream]
+        return About(start + best.start_us, start + best.end_us, named=False)
+    if first.span is not None:
+        return About(first.start_wall_us + first.span[0], first.start_wall_us + first.span[1], named=False)
+    return None
+
+
+def _is_closed(time: TimeRange) -> bool:
+    return time.since_us is not None and time.until_us is not None and time.near_us is None
 
 
 def _speech(asked: _Asked, gate: Gate, found: Sequence[Candidate]) -> list[SpeechLine]:

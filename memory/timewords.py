@@ -18,12 +18,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class TimeRange:
     """What was understood. [since_us, until_us), None where open; target_us: the moment that is meant within it.
 
-    past: whether the words speak of the past; words: which they were; rest: the question without them.
+    near_us: how sharply `target_us` is meant, None: within the range. past: whether the words speak of the past; words:
+    which they were; rest: the question without them.
     """
 
     since_us: int | None = None
     until_us: int | None = None
     target_us: int | None = None
+    near_us: int | None = None
     order: Order | None = None
     past: bool = False
     words: tuple[str, ...] = ()
@@ -87,7 +89,7 @@ _UNIT = r"(?:s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|weeks?)(?![
 _HALF = r"(?:\s+and\s+a\s+half)"
 _PART = rf"{_NUM}{_HALF}?\s*{_UNIT}"
 _MORE = rf"(?:,?\s*(?:and\s+)?{_PART}){{0,2}}{_HALF}?"
-_LENGTH = rf"{_PART}{_MORE}"
+LENGTH = rf"{_PART}{_MORE}"
 """As in "an hour and twenty minutes", which is one length."""
 _LENGTH_ALONE = rf"(?:{_PART}|{_UNIT}){_MORE}"
 """The same behind "the last": a unit without a number is one of it."""
@@ -108,8 +110,8 @@ def _number(text: str) -> float:
     return _NUMBERS[tens] + _NUMBERS[ones[0]] if tens in _TENS else float(text)
 
 
-def _length_us(text: str) -> int:
-    """Microseconds of "1 hour 20 minutes", "2.5 h", "an hour and a half", "hour"."""
+def length_us(text: str) -> int:
+    """Microseconds of what `LENGTH` matches: "1 hour 20 minutes", "2.5 h", "an hour and a half", "hour"."""
     length = 0.0
     scale = 0
     for part in _EACH_PART.finditer(text):
@@ -127,7 +129,7 @@ def _around(target_us: int, width_us: int, moment: Moment) -> TimeRange:
 
 
 def _ago(match: re.Match[str], moment: Moment) -> TimeRange:
-    length = _length_us(match["length"])
+    length = length_us(match["length"])
     how = (match["how"] or "").lower()
     target = moment.now_us - length
     if how.startswith(("more", "over", "longer")):
@@ -140,18 +142,18 @@ def _ago(match: re.Match[str], moment: Moment) -> TimeRange:
 def _between_ago(match: re.Match[str], moment: Moment) -> TimeRange:
     """A bare number is counted in the unit that follows: "between 10 and 5 minutes ago"."""
     far = match["far"] or f"{match['number']} {match['unit']}"
-    far, near = (moment.now_us - _length_us(length) for length in (far, match["near"]))
+    far, near = (moment.now_us - length_us(length) for length in (far, match["near"]))
     return TimeRange(min(far, near), max(far, near) + 1, past=True)
 
 
 def _last_length(match: re.Match[str], moment: Moment) -> TimeRange:
-    length = _length_us(match["length"])
+    length = length_us(match["length"])
     return TimeRange(moment.now_us - length, moment.now_us + 1, past=True)
 
 
 def _first_length(match: re.Match[str], moment: Moment) -> TimeRange:
     start = moment.span_us[0]
-    return TimeRange(start, start + max(1, _length_us(match["length"])), past=True)
+    return TimeRange(start, start + max(1, length_us(match["length"])), past=True)
 
 
 def _media_us(text: str) -> int:
@@ -309,7 +311,7 @@ _NAMED_DAY = rf"(?:on|last)\s+(?:{'|'.join(_DAYS)})"
 _DAY = rf"the\s+day\s+before\s+yesterday|yesterday|today|tonight|this|last(?=\s+night|\s+evening)|{_NAMED_DAY}"
 _HOW_LONG = r"\b(?:(?P<how>more than|over|longer than|less than|since|from|about|around|some)\s+)?"
 _HOW = r"\b(?P<how>at|around|about|since|after|before|until|till|by|near)\s+"
-_FAR = rf"(?:(?P<far>{_LENGTH})|(?P<number>{_NUM}))(?:\s+ago)?"
+_FAR = rf"(?:(?P<far>{LENGTH})|(?P<number>{_NUM}))(?:\s+ago)?"
 _NEAR = rf"(?P<near>{_NUM}{_HALF}?\s*(?P<unit>{_UNIT}){_MORE})"
 _SINCE_ASKED = (
     r"\bsince\s+(?:(?:i|we)\s+(?:last\s+)?(?:asked|spoke|talked|checked|looked)(?:\s+(?:you|last|before|to\s+you))*"
@@ -323,7 +325,7 @@ _PATTERNS: Final[list[tuple[str, _Rule]]] = [
     # "And" joins two times only behind "between": elsewhere it adds to a length.
     (rf"\bbetween\s+{_FAR}\s*(?:and|to|-)\s*{_NEAR}\s+ago\b", _between_ago),
     (rf"\b(?:from\s+)?{_FAR}\s*(?:to|until|-)\s*{_NEAR}\s+ago\b", _between_ago),
-    (rf"{_HOW_LONG}(?P<length>{_LENGTH})\s+(?:ago|earlier|before now|back)\b", _ago),
+    (rf"{_HOW_LONG}(?P<length>{LENGTH})\s+(?:ago|earlier|before now|back)\b", _ago),
     (rf"\b{_OVER}(?:last|past|previous)\s+(?P<length>{_LENGTH_ALONE})\b", _last_length),
     (rf"\b(?:in|over|during|within|for)\s+the\s+first\s+(?P<length>{_LENGTH_ALONE})\b", _first_length),
     (_SINCE_ASKED, _since_asked),

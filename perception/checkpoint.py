@@ -5,8 +5,10 @@ safetensors only, no code from the folder unless allowed, and never a weight tha
 
 import functools
 import hashlib
+import importlib
 import importlib.util
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +23,8 @@ from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
 
 from perception.config import ModelConfig
 from perception.errors import StartRefused
+
+log = logging.getLogger(__name__)
 
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _PICKLES: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
@@ -60,8 +64,20 @@ def _auto_device() -> str:
 
 
 def _auto_attention(device: torch.device, dtype: torch.dtype) -> str:
-    flash = device.type == "cuda" and dtype is not torch.float32 and importlib.util.find_spec("flash_attn") is not None
+    flash = device.type == "cuda" and dtype is not torch.float32 and _has_flash_attention()
     return "flash_attention_2" if flash else "sdpa"
+
+
+def _has_flash_attention() -> bool:
+    """Whether it is installed and loads: one that was built for another torch is there and does not."""
+    if importlib.util.find_spec("flash_attn") is None:
+        return False
+    try:
+        importlib.import_module("flash_attn")
+    except (ImportError, OSError, RuntimeError) as error:
+        log.warning("flash-attn is installed but cannot be loaded (%s): build it again", type(error).__name__)
+        return False
+    return True
 
 
 @functools.cache
@@ -196,7 +212,14 @@ def _load_part(auto_class: Any, config: ModelConfig, what: str, **more: Any) -> 
             config.folder, local_files_only=True, trust_remote_code=config.trust_remote_code, **more
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise StartRefused("model_not_found", f"{what} cannot be loaded") from error
+        raise StartRefused("model_not_found", f"{what} {_hint(error)}") from error
+
+
+def _hint(error: Exception) -> str:
+    """What is missing, where that is known: some image processors have no Pillow form."""
+    if isinstance(error, ImportError) and "torchvision" in str(error).lower():
+        return "needs torchvision: install the one that is built for this torch, or name another model"
+    return "cannot be loaded"
 
 
 def drop_modules(model: Any, *parts: Any) -> None:

@@ -16,7 +16,8 @@ class Batch:
     def __init__(self, family: Family) -> None:
         self._model = family.model
         self._config = self._model.config.get_text_config(decoder=True)
-        self._joins = joinable(new_cache(self._config))
+        self.joins = joinable(new_cache(self._config))
+        """Whether rows can share a cache; else each is read by itself."""
         self._rows: list[Decoding] = []
         self._cache: DynamicCache | None = None
 
@@ -31,7 +32,7 @@ class Batch:
         Raises what the model raises; nothing has been read then.
         """
         rows = [decoding for decoding, _ in tokens]
-        if len(rows) == 1 or not self._joins:
+        if len(rows) == 1 or not self.joins:
             self._apart(rows)
             for decoding, token in tokens:
                 decoding.extend(token)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from perception.messages import Fault
+from reasoning.costs import CostMeter
+from reasoning.messages import DecodingKind
 from reasoning.prompt import Prompt
 
 
@@ -72,6 +74,14 @@ class Engine(Protocol):
     @property
     def slots(self) -> int:
         """How many requests it works on at once; more than these are not begun."""
+
+    @property
+    def decoding(self) -> DecodingKind:
+        """How these requests get their tokens."""
+
+    @property
+    def meter(self) -> CostMeter:
+        """What its work has taken; it notes there what it reads and decodes, or waits for."""
 
     def begin(self, request: Request) -> None:
         """Take a request; what goes wrong with it comes out of `step`."""

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from perception.messages import Fault
 from perception.vision import CheckpointVision, decode_picture
 from perception.window import VisualTokens
 from reasoning.batch import Batch
+from reasoning.costs import CostMeter
 from reasoning.decoding import Decoding
 from reasoning.engine import Delta, EngineOutput, Failed, Finished, Request, Started
 from reasoning.evidence import EvidenceCache
@@ -46,7 +48,7 @@ _LONG_PROBE: Final = 512
 _TOO_LONG: Final = Fault("too_large", "the question does not fit the model's context: ask a shorter one", "question")
 _EXHAUSTED: Final = 3
 _EXHAUSTED_S: Final = 60.0
-"""So often in so short a time, and the device's memory will not be free again in this process."""
+"""So often in so short a time, and it is tried whether the device still has room for anything."""
 _TRIAL_CHUNKS: Final = 4
 """How long the model may read by itself before it is ready, counted in steps."""
 _FULL: Final = Fault("model_unavailable", "the model's memory is full: ask again in a moment, or ask for less")
@@ -65,6 +67,7 @@ class _Running:
     text: TextStream | None = None
     most: int = 0
     tokens: list[int] = field(default_factory=list)
+    encoded_s: float = 0.0
 
 
 class LocalEngine:
@@ -87,10 +90,13 @@ class LocalEngine:
         self._tokenizer = family.tokenizer
         self.ends = _end_tokens(family.model, family.tokenizer)
         """Tokens that end an answer."""
+        self.on_token: Callable[[str, int, torch.Tensor], None] | None = None
+        """Told of each token that is chosen: its request, its id, the scores [vocabulary] that it was chosen by."""
         self._context = int(getattr(family.model.config.get_text_config(), "max_position_embeddings", 2**31))
         self._running: OrderedDict[str, _Running] = OrderedDict()
         self._batch = Batch(family)
         self._slots = slots
+        self.meter = CostMeter(slots)
         self._exhausted_at: deque[float] = deque(maxlen=_EXHAUSTED)
         self.pace = self._measured_pace() if chunk is None else Pace(chunk)
 
@@ -98,6 +104,11 @@ class LocalEngine:
     def slots(self) -> int:
         """See `Engine.slots`."""
         return self._slots
+
+    @property
+    def decoding(self) -> Literal["together", "apart"]:
+        """See `Engine.decoding`: it is the family's cache that decides."""
+        return "together" if self._batch.joins else "apart"
 
     @property
     def chunk(self) -> int:
@@ -158,6 +169,7 @@ class LocalEngine:
             # Whatever is asked of the device from now on fails likewise.
             raise
         except torch.OutOfMemoryError as error:
+            self._running.pop(blamed.request.id, None)
             self._make_room(error)
             outputs = [Failed(blamed.request.id, _FULL)]
         except Exception as error:
@@ -169,14 +181,20 @@ class LocalEngine:
         return outputs
 
     def _make_room(self, error: torch.OutOfMemoryError) -> None:
-        """Give back what the device holds for nothing. Raises where that does not help."""
-        now = time.monotonic()
-        self._exhausted_at.append(now)
-        if len(self._exhausted_at) == _EXHAUSTED and now - self._exhausted_at[0] < _EXHAUSTED_S:
-            raise error
+        """Give back what the device holds for nothing. Raises where it has no room even when nobody is left."""
         log.error("a request failed: the device's memory is full")
+        # The frames that failed hold on to what they had made.
+        traceback.clear_frames(error.__traceback__)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        now = time.monotonic()
+        self._exhausted_at.append(now)
+        often = len(self._exhausted_at) == _EXHAUSTED and now - self._exhausted_at[0] < _EXHAUSTED_S
+        if often and not self._running:
+            # Large requests may fail one after the other; a device on which nothing fits any more needs a new process.
+            self._batch.clear()
+            self._prefill_s(1)
+            self._exhausted_at.clear()
 
     def prompt_ids(self, prompt: Prompt, frames: Sequence[VisualTokens]) -> list[int]:
         """The whole prompt as ids, each frame as its run of image tokens."""
@@ -191,7 +209,9 @@ class LocalEngine:
             known, began = self._is_ready(picture), time.perf_counter()
             running.frames.append(self._tokens(picture))
             if not known:
-                self.pace.note(time.perf_counter() - began)
+                seconds = time.perf_counter() - began
+                self.pace.note(seconds)
+                running.encoded_s += seconds
                 return []
         if running.decoding is None and not self._open(running):
             return [Failed(running.request.id, _TOO_LONG)]
@@ -229,7 +249,10 @@ class LocalEngine:
         began = time.perf_counter()
         self._batch.extend([(one.decoding, one.tokens[-1]) for one in saying if one.decoding is not None])
         self.pace.note(time.perf_counter() - began)
-        return [output for one in saying for output in self._guarded(one, partial(self._say_next, one))]
+        outputs = [output for one in saying for output in self._guarded(one, partial(self._say_next, one))]
+        # A GPU has decoded when the tokens are there.
+        self.meter.note_step(len(saying), time.perf_counter() - began)
+        return outputs
 
     def _say_next(self, running: _Running) -> list[EngineOutput]:
         assert running.decoding is not None
@@ -241,14 +264,20 @@ class LocalEngine:
         began, before = time.perf_counter(), decoding.read
         complete = decoding.prefill(self.chunk)
         self.pace.note_chunk(decoding.read - before, time.perf_counter() - began)
-        if not complete:
+        token = decoding.token() if complete else None
+        self.meter.note_read(decoding.read - before, time.perf_counter() - began)
+        if token is None:
             return []
-        return [Started(request.id, running.prompt, decoding.length), *self._say(running, decoding.token())]
+        self.meter.note_encoded(running.encoded_s)
+        return [Started(request.id, running.prompt, decoding.length), *self._say(running, token)]
 
     def _say(self, running: _Running, token: int) -> list[EngineOutput]:
         request, text = running.request, running.text
         assert text is not None
+        assert running.decoding is not None
         running.tokens.append(token)
+        if self.on_token is not None:
+            self.on_token(request.id, token, running.decoding.logits)
         ended = token in self.ends
         full = len(running.tokens) >= running.most
         delta = "" if ended else text.add(token)
@@ -270,6 +299,7 @@ class LocalEngine:
             rate = max(rate, _LONG_PROBE / self._prefill_s(_LONG_PROBE))
         pace = Pace(fitting_chunk(rate), LARGEST)
         pace.note(pace.chunk / rate)
+        self.meter.note_read(1, 1 / rate)
         return pace
 
     def _prefill_s(self, tokens: int) -> float:

@@ -4,17 +4,23 @@ from typing import Literal
 
 import msgspec
 
-from memory.messages import Context, Coverage, Recall
+from memory.messages import About, Context, Coverage, Recall
 from perception.messages import Fault, Message
 
 FinishReason = Literal["stop", "length", "not_covered"]
 
+DecodingKind = Literal["together", "apart", "elsewhere"]
+"""How questions that are open at once get their tokens: in one pass of the model for all; in turn, where the model's
+cache cannot be shared; by a server elsewhere."""
+
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
-    """An earlier question of the same conversation and its answer. asked_wall_us: Unix time that it was asked at."""
+    """An earlier question of the same conversation and its answer; about: `AnswerDone.about`; asked_wall_us: Unix time
+    that it was asked at."""
 
     question: str
     answer: str
+    about: About | None = None
     asked_wall_us: int | None = None
 
 
@@ -105,7 +111,8 @@ class AnswerDelta(Message, frozen=True):
 class AnswerDone(Message, frozen=True):
     """The answer is complete. newest_arrival_us: arrival of the newest frame in the prompt, -1 if there was none.
 
-    coverage: one entry for each stream that was asked, in the order of `Ask.streams`.
+    coverage: one entry for each stream that was asked, in the order of `Ask.streams`. about: the time that "that" means
+    in a question that follows; None where there was none.
     """
 
     question_id: str
@@ -118,6 +125,7 @@ class AnswerDone(Message, frozen=True):
     input_tokens: int
     output_tokens: int
     explain: str
+    about: About | None = None
 
 
 class AnswerFailed(Message, frozen=True):
@@ -134,4 +142,26 @@ class CachesForgotten(Message, frozen=True):
     request: int
 
 
-ReasoningOutput = AnswerDelta | AnswerDone | AnswerFailed | CachesForgotten | Recall
+class EngineReady(Message, frozen=True):
+    """Sent once, before the first question is taken: what the server tells about the engine."""
+
+    decoding: DecodingKind
+
+
+class Costs(Message, frozen=True):
+    """What a question costs now, in seconds; sent when it has changed, a few times a second at most.
+
+    read_s: a token of a prompt; tokens: of a prompt besides the question's own words; encode_s: its keyframes;
+    elsewhere_s: until a model elsewhere gives the first token; step_s[n]: one token of each of n + 1 answers, one entry
+    for each slot; end_rate: the chance that an answer ends by itself at any token.
+    """
+
+    read_s: float
+    tokens: float
+    encode_s: float
+    elsewhere_s: float
+    step_s: list[float]
+    end_rate: float
+
+
+ReasoningOutput = AnswerDelta | AnswerDone | AnswerFailed | CachesForgotten | Costs | EngineReady | Recall

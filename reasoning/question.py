@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from memory.messages import FOREVER_US, Context, Coverage, Evidence, StreamCoverage
+from memory.messages import FOREVER_US, About, Context, Coverage, Evidence, StreamCoverage
 from perception.window import WindowFrame
 from reasoning.messages import AnswerDone, Ask, EvidenceUsed, FinishReason, Timing
 from reasoning.prompt import Prompt
@@ -52,6 +52,7 @@ class Question:
             input_tokens=self.input_tokens,
             output_tokens=output_tokens,
             explain=self.context.explain if self.context is not None else "{}",
+            about=self._about(),
         )
 
     def _evidence(self) -> Sequence[Evidence]:
@@ -59,6 +60,15 @@ class Question:
         if self.prompt is not None:
             return self.prompt.evidence
         return self.context.evidence if self.context is not None and self.context.counted else []
+
+    def _about(self) -> About | None:
+        """What memory understood; of a question about now, the newest frame that was shown."""
+        if self.context is not None and self.context.about is not None:
+            return self.context.about
+        starts = {asked.stream: asked.start_wall_us for asked in self.ask.streams}
+        shown = self.prompt.window if self.prompt is not None else []
+        newest = max((starts[frame.stream] + frame.media_us for frame in shown), default=None)
+        return None if newest is None else About(newest, newest + 1, named=False)
 
     def _coverage(self) -> list[Coverage]:
         known = {one.stream: one.coverage for one in self.context.coverage} if self.context is not None else {}

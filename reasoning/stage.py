@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from memory.messages import Context, Recall
+from memory.messages import Context, Earlier, Recall
 from perception.messages import Fault
 from perception.window import WindowFrame, WindowSource
 from reasoning.config import ReasoningConfig
@@ -19,6 +19,7 @@ from reasoning.messages import (
     Ask,
     CachesForgotten,
     Cancel,
+    DecodingKind,
     FinishReason,
     ForgetCaches,
     MemoryLost,
@@ -33,6 +34,9 @@ from reasoning.uncovered import uncovered_text
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], int]
+
+_TELL_EVERY_US: Final = 250_000
+"""Between two words about what questions cost."""
 
 _CANCELLED: Final = Fault("cancelled", "the question was cancelled")
 _FORGOTTEN: Final = Fault("cancelled", "what the answer rests on was forgotten meanwhile: ask again")
@@ -55,6 +59,12 @@ class ReasoningStage:
         # A predecessor's recalls, which memory may still answer, had smaller numbers.
         self._recalls = clock()
         self._memory = True
+        self._told_us = -_TELL_EVERY_US
+
+    @property
+    def decoding(self) -> DecodingKind:
+        """See `Engine.decoding`."""
+        return self._engine.decoding
 
     # ------------------------------------------------------------ the four verbs
 
@@ -80,6 +90,7 @@ class ReasoningStage:
         if self._engine.has_work():
             for output in self._engine.step():
                 self._relay(output)
+            self._tell_costs()
         return self._flush()
 
     def next_step_s(self) -> float:
@@ -145,10 +156,10 @@ class ReasoningStage:
             return
         streams = question.ask.streams
         names, now_us = [one.stream for one in streams], [one.now_us for one in streams]
-        asked_wall_us = question.ask.history[-1].asked_wall_us if question.ask.history else None
-        self._outputs.append(
-            Recall(question.recall, names, question.ask.question, since_us, until_us, now_us, 0, asked_wall_us)
-        )
+        earlier = tuple(Earlier(turn.question, turn.answer, turn.about) for turn in question.ask.history)
+        before = question.ask.history[-1].asked_wall_us if question.ask.history else None
+        asked = question.ask.question
+        self._outputs.append(Recall(question.recall, names, asked, since_us, until_us, now_us, 0, earlier, before))
 
     def _look(self, ask: Ask) -> list[WindowFrame]:
         """The newest frames of each stream, fewer where many are asked; of an explicit range what lies in it."""
@@ -285,11 +296,13 @@ class ReasoningStage:
         match output:
             case Started(_, prompt, input_tokens):
                 question.prompt, question.input_tokens = prompt, input_tokens
+                self._engine.meter.note_prompt(input_tokens, question.ask.question)
             case Delta(_, text):
                 self._say(question, text)
             case Finished(_, reason, output_tokens):
                 if output.input_tokens is not None:
                     question.input_tokens = output.input_tokens
+                self._engine.meter.note_answer(output_tokens, ended=reason == "stop")
                 self._finish(question, reason, output_tokens)
             case Failed(_, fault):
                 self._fail(question, fault)
@@ -299,6 +312,15 @@ class ReasoningStage:
             question.first_us = self._clock()
         question.said.append(text)
         self._outputs.append(AnswerDelta(question.id, text))
+
+    def _tell_costs(self) -> None:
+        now_us = self._clock()
+        if now_us - self._told_us < _TELL_EVERY_US:
+            return
+        costs = self._engine.meter.costs()
+        if costs is not None:
+            self._told_us = now_us
+            self._outputs.append(costs)
 
     def _finish(self, question: Question, reason: FinishReason, output_tokens: int) -> None:
         self._let_go(question, ended=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from reasoning.messages import Turn
+from server.admission import Asked
 from server.errors import RequestError
 from server.protocol import AnswerReply, QuestionRequest
 from server.streams import StreamEntry
@@ -47,6 +48,7 @@ class Run:
     request: QuestionRequest
     arrival_us: int
     deadline_us: int
+    asked: Asked
     on_leave: Callable[["Run"], None]
     since_us: int | None = None
     until_us: int | None = None
@@ -67,6 +69,7 @@ class Run:
     def add(self, text: str) -> None:
         """A delta came."""
         self.text += text
+        self.asked.said += 1
         self._waiting += text
         self._wake.set()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from perception.messages import Barrier, Message, Packet, SessionEnded, SessionStarted
+from reasoning.messages import DecodingKind
 from server.config import Config
 from server.errors import RequestError, not_ready, process_lost
 from server.ipc.messages import STAGES, StageName
@@ -113,6 +114,7 @@ class Core:
     started: bool = False
     draining: bool = False
     perception_epoch: int = 0
+    decoding: DecodingKind | None = None
     _host: Host | None = None
     _requests: int = 0
     _ready: dict[StageName, asyncio.Event] = field(default_factory=lambda: {name: asyncio.Event() for name in STAGES})

@@ -80,9 +80,11 @@ class ServerFailed(OmniLiveError):
 class RequestError(OmniLiveError):
     """One request failed: nothing else is touched."""
 
-    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+    def __init__(self, code: str, message: str, param: str | None = None, after_s: int | None = None) -> None:
+        """after_s: when a retry makes sense, where that is known; for the statuses that promise it."""
         super().__init__(code, message)
         self.param = param
+        self._after_s = after_s
 
     @property
     def status(self) -> int:
@@ -92,7 +94,8 @@ class RequestError(OmniLiveError):
     @property
     def retry_after_s(self) -> int | None:
         """When a retry makes sense, for the statuses that promise it."""
-        return _RETRY_AFTER_S.get(self.status)
+        usual_s = _RETRY_AFTER_S.get(self.status)
+        return usual_s if usual_s is None or self._after_s is None else self._after_s
 
     @property
     def fault(self) -> Fault:

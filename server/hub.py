@@ -26,7 +26,7 @@ from memory.messages import (
     Updated,
 )
 from perception.messages import Fault, Percept, PerceptRecord, StreamClosed, StreamStatus, Unchanged, WindowWiped
-from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, CachesForgotten
+from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, CachesForgotten, Costs, EngineReady
 from server.archives import Archives
 from server.config import Config
 from server.core import Clocks, Core, Host
@@ -81,6 +81,8 @@ class Hub:
             AnswerDelta: self.questions.delta,
             AnswerDone: self.questions.done,
             AnswerFailed: self.questions.failed,
+            EngineReady: self._engine_ready,
+            Costs: self.questions.costs,
             CachesForgotten: lambda m: waiters.resolve(("CachesForgotten", m.request), m),
         }
 
@@ -124,6 +126,9 @@ class Hub:
         """A stage cannot be kept alive: the server ends."""
         self.fatal = (stage, fault)
         self.on_end()
+
+    def _engine_ready(self, message: EngineReady) -> None:
+        self.core.decoding = message.decoding
 
     def _answered(self, message: Any) -> None:
         self.core.waiters.resolve(("Request", message.request), message)

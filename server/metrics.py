@@ -52,6 +52,9 @@ class Metrics:
         self.questions = Counter(
             "omnilive_questions_total", "Questions ended, by outcome", ["outcome"], registry=registry
         )
+        self.refused = Counter(
+            "omnilive_questions_refused_total", "Questions refused at the door, by why", ["why"], registry=registry
+        )
         self.ttft = Histogram("omnilive_ttft_seconds", "Arrival to first token", registry=registry, buckets=_SECONDS)
         self.recall = Histogram("omnilive_recall_seconds", "Recall of the past", registry=registry, buckets=_SECONDS)
         self.answer = Histogram("omnilive_answer_seconds", "Arrival to end", registry=registry, buckets=_SECONDS)

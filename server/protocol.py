@@ -369,12 +369,14 @@ class ProcessView(Reply):
 
 
 class ServerReply(Reply):
-    """The server itself."""
+    """The server itself. decoding: how questions that are open at once get their tokens: `together` in one pass of the
+    model, `apart` where the model's cache cannot be shared, `elsewhere`; null until the model is loaded."""
 
     version: str
     pid: int
     model: str
     encoder: str
+    decoding: Literal["together", "apart", "elsewhere"] | None
     uptime_s: float
     processes: dict[str, ProcessView]
     limits: dict[str, int | float]

@@ -5,12 +5,16 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from perception.messages import Fault
-from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, Ask, AskedStream, Cancel, Turn
+from reasoning.costs import words_of
+from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, Ask, AskedStream, Cancel, Costs, Turn
+from server.admission import Admission, Asked, most_open
 from server.answers import Conversations, Done, Explained, Explains, Failed, Run
 from server.core import Core
 from server.errors import RequestError, internal_error, not_ready, process_lost, refusal
+from server.ipc.warn import RateLimitedWarning
 from server.protocol import QuestionRequest, QuestionsRequest
 from server.streams import Registry, StreamEntry
 from server.times import parse_range
@@ -32,9 +36,13 @@ class Questions:
     registry: Registry
     explains: Explains = field(default_factory=Explains)
     conversations: Conversations = field(default_factory=Conversations)
+    admission: Admission = field(default_factory=Admission)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     _open: dict[str, Run] = field(default_factory=dict)
     _sent: dict[str, Run] = field(default_factory=dict)
+    _refused: RateLimitedWarning = field(
+        default_factory=lambda: RateLimitedWarning(logger, "%d questions were refused: too many are open")
+    )
 
     def __post_init__(self) -> None:
         self.idle.set()
@@ -46,9 +54,12 @@ class Questions:
 
     def admit(self, tenant: str, entries: Sequence[StreamEntry], request: QuestionRequest) -> Run:
         """Take a question in, or refuse it at the door. Raises RequestError."""
-        self._check(entries, request)
         arrival_us = self.core.clocks.monotonic_us()
         patience_us = (request.deadline_ms or self.core.config.limits.deadline_ms) * 1000
+        self._check(entries, request)
+        asked = Asked(entries[0].key, words_of(request.question), request.max_tokens, arrival_us / 1e6)
+        self._check_room(entries, asked)
+        self._check_time(asked, patience_us / 1e6)
         run = Run(
             id=f"q_{secrets.token_hex(10)}",
             tenant=tenant,
@@ -57,6 +68,7 @@ class Questions:
             arrival_us=arrival_us,
             deadline_us=arrival_us + patience_us,
             on_leave=self.cancel,
+            asked=asked,
         )
         self._open[run.id] = run
         self.idle.clear()
@@ -71,6 +83,7 @@ class Questions:
         """Send an admitted question to reasoning. Raises RequestError; whatever it raises, the question has ended."""
         try:
             self._set_range(run)
+            self._foretell(run.asked)
             self._send(run)
         except Exception as error:
             self._end(run, Failed(error if isinstance(error, RequestError) else internal_error()))
@@ -123,6 +136,8 @@ class Questions:
             run.add(rest)
         self._remember(run, message)
         self._observe(message)
+        if message.finish_reason != "not_covered":
+            self._learn(run)
         answer = answer_reply(run.id, run.request.question, run.entries, run.text, message, run.arrival_us)
         self._end(run, Done(answer))
 
@@ -130,10 +145,17 @@ class Questions:
         """There will be no answer."""
         run = self._sent.get(message.question_id)
         if run is not None:
+            if message.fault.code == "deadline_exceeded":
+                self._learn(run)
             self._end(run, Failed(refusal(message.fault)))
+
+    def costs(self, message: Costs) -> None:
+        """What reasoning's work costs now."""
+        self.admission.costs = message
 
     def reasoning_lost(self) -> None:
         """Every question that reasoning had ends with an error, now."""
+        self.admission.forget()
         for run in list(self._sent.values()):
             self._end(run, Failed(process_lost("reasoning")))
 
@@ -170,8 +192,45 @@ class Questions:
             raise RequestError("too_large", message, "question")
         if not self.core.is_ready("reasoning"):
             raise not_ready("reasoning")
-        if any(entry.questions >= limits.questions for entry in entries):
-            raise RequestError("too_many_questions", f"{limits.questions} questions of a stream are open: wait")
+
+    def _check_room(self, entries: Sequence[StreamEntry], new: Asked) -> None:
+        """Refuse what is more than may be open; a place is free again when one of those ends."""
+        most = self.core.config.limits.questions
+        crowded = next((entry for entry in entries if entry.questions >= most), None)
+        if crowded is not None:
+            line = [run.asked for run in self._about(crowded)]
+            self._refuse("open", f"{most} questions of a stream are open", self.admission.next_end_s(line, new.at_s))
+        if len(self._open) >= most_open(most):
+            said = f"{len(self._open)} questions are open"
+            self._refuse("open", said, self.admission.next_end_s(self._line(), new.at_s))
+
+    def _check_time(self, new: Asked, patience_s: float) -> None:
+        """Refuse what would not be answered in time."""
+        late = self.admission.judge(self._line(), new, patience_s)
+        if late is None:
+            return
+        if late.after_s is not None:
+            said = f"the questions before it leave no time to answer within {patience_s:g} s"
+            self._refuse("late", said, late.after_s)
+        self.core.metrics.refused.labels("late").inc()
+        raise RequestError(
+            "deadline_exceeded",
+            f"such an answer takes about {late.takes_s:.1f} s: allow more by deadline_ms, or less by max_tokens",
+        )
+
+    def _foretell(self, asked: Asked) -> None:
+        """What it is held to from now on, when it is sent: until then it waited for its own client's media."""
+        asked.at_s = self.core.clocks.monotonic_us() / 1e6
+        foretold = self.admission.foretell([one for one in self._line() if one is not asked], asked)
+        asked.foretold_s = 0.0 if foretold is None else foretold.end_s
+
+    def _line(self) -> list[Asked]:
+        return [run.asked for run in self._open.values()]
+
+    def _refuse(self, why: str, said: str, after_s: int) -> NoReturn:
+        self.core.metrics.refused.labels(why).inc()
+        self._refused()
+        raise RequestError("too_many_questions", f"{said}: ask again in {after_s} s", after_s=after_s)
 
     def _set_range(self, run: Run) -> None:
         """Read the asked range on the first stream's clock; see `Ask`."""
@@ -257,8 +316,14 @@ class Questions:
             run.id,
             Explained(run.tenant, streams, start_wall_us, run.since_us, run.until_us, run.now_us, done.explain),
         )
-        turn = Turn(run.request.question, run.text, start_wall_us + run.now_us)
+        turn = Turn(run.request.question, run.text, done.about, start_wall_us + run.now_us)
         self.conversations.add(run.tenant, run.request.conversation, streams, turn)
+
+    def _learn(self, run: Run) -> None:
+        """How right it was what was foretold of an answer; one that ran out of time took that long at least."""
+        if run.asked.foretold_s > 0:
+            now_s = self.core.clocks.monotonic_us() / 1e6
+            self.admission.learn(run.asked.foretold_s, now_s - run.asked.at_s)
 
     def _observe(self, done: AnswerDone) -> None:
         metrics, timing = self.core.metrics, done.timing

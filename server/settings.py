@@ -9,6 +9,7 @@ import msgspec
 from memory.config import MemoryConfig
 from perception.config import ModelConfig, PerceptionConfig, SampleConfig, SoundConfig, WindowConfig
 from reasoning.config import ReasoningConfig, RemoteConfig
+from server.admission import most_open
 from server.config import Config, PerceptionSection, ReasoningSection, load_config
 from server.ipc.messages import StageName
 from server.models import ResolvedModel, ResolvedModels, resolve_models
@@ -72,7 +73,7 @@ def reasoning_config(config: Config, models: ResolvedModels) -> ReasoningConfig:
         evidence_cache_bytes=section.evidence_cache_bytes,
         window_frames=config.window.frames,
         recall_timeout_us=section.recall_timeout_ms * 1000,
-        max_open_questions=max(1024, config.limits.questions),
+        max_open_questions=most_open(config.limits.questions),
     )
     if section.system_prompt is None:
         return settings

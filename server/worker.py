@@ -12,6 +12,7 @@ import msgspec
 
 from perception.errors import StartRefused
 from perception.messages import Fault
+from perception.torchvision_guard import hide_broken_torchvision
 from server.ipc.channel import Channel, ChannelClosed
 from server.ipc.links import Inherited
 from server.ipc.messages import CONFIGS, STAGES, StageName, Start, StartFailed
@@ -60,6 +61,9 @@ def _serve(stage: StageName, inherited: Inherited, control: Channel, build: Buil
 
 def _build(stage: StageName, config: Any, inherited: Inherited, control: Channel) -> StageLoop:
     """Import the stage's own wiring: a process loads only the libraries of its stage."""
+    if getattr(config, "remote", None) is None:
+        # Who has its model elsewhere needs neither of these libraries.
+        hide_broken_torchvision()
     module = importlib.import_module(f"server.stages.{stage}")
     return cast(StageLoop, module.build_loop(config, inherited, control))
 

@@ -3,8 +3,9 @@
 The questions share the sheet and do not see one another: a lesson is one sequence with segments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +23,13 @@ from training.watching import pick_evidence, window_at
 from training.words import END, SYSTEM
 from training.world import CANNOT_TELL, SECOND, Sheet, Shown, Witness, WorldQuestion, as_letters, as_yes_no
 
-QUESTIONS: Final = 24
+QUESTIONS: Final = 28
 PER_GROUP: Final = 3
+_PER_TIMED: Final = 6
+_LETTERED_LATE: Final = frozenset({"place", "count", "sign"})
+"""What is told freely long before it is told by letters; asked by letters twice as often as the rest."""
+_TIMED: Final = 0.8
+"""Share of sheets with evidence of moments that some question names: at random, few would settle one of them."""
 _FAKE: Final = "<fake_token_around_image>"
 _MARKS: Final = Marks("<image>", f"{_FAKE}<global-img>", _FAKE)
 _STREAM: Final = "local/film"
@@ -33,11 +39,11 @@ DESCRIBE: Final = "Describe what you see."
 
 @dataclass(frozen=True)
 class Level:
-    """How much a sheet shows at most, how often questions take another form, whether they are about more than now."""
+    """How much a sheet shows at most, how often one asks in another form too, whether about more than now."""
 
     window: int
     evidence: int
-    forms: float = 0.5
+    forms: float = 0.4
     past: bool = True
 
 
@@ -68,20 +74,27 @@ class Lesson:
 
 
 def draw_sheet(
-    dice: np.random.Generator, level: Level, states: Sequence[Any], times: Sequence[int], at_us: int
+    dice: np.random.Generator,
+    level: Level,
+    states: Sequence[Any],
+    times: Sequence[int],
+    at_us: int,
+    asked: Sequence[WorldQuestion] = (),
 ) -> Sheet:
-    """What might be at hand at a time of a film."""
+    """What might be at hand at a time of a film, when something of `asked` is."""
     newest = max(n for n, time_us in enumerate(times) if time_us <= at_us)
     most = level.window if dice.random() < 0.6 else int(dice.integers(1, level.window + 1))
     window = window_at(states, times, newest, most)
     count = int(dice.integers(0 if level.window > 1 else level.evidence, level.evidence + 1)) if level.evidence else 0
-    return Sheet(pick_evidence(dice, window, times, count), window, at_us)
+    moments = [(one.truth_start_us + one.truth_end_us) // 2 for one in asked if one.timed]
+    wanted = dice.permutation(moments)[: int(dice.integers(1, count + 1))].tolist() if count else []
+    return Sheet(pick_evidence(dice, window, times, count, wanted if dice.random() < _TIMED else ()), window, at_us)
 
 
 def choose(
     dice: np.random.Generator, level: Level, found: Sequence[WorldQuestion], witness: Witness, sheet: Sheet
 ) -> list[Item]:
-    """Questions that the sheet settles, of each group a few, some of them in another form."""
+    """Questions that the sheet settles, of each group a few, some of them in another form too."""
     groups: dict[tuple[object, ...], list[WorldQuestion]] = {}
     for question in found:
         if question.about != "now" and not level.past:
@@ -90,9 +103,9 @@ def choose(
         groups.setdefault(key, []).append(question)
     items: dict[bool, list[Item]] = {True: [], False: []}
     for (*_, denied), alike in groups.items():
-        proved = [question for question in alike if witness.proves(question, sheet)]
-        for n in dice.permutation(len(proved))[:PER_GROUP]:
-            items[bool(denied)].append(_item(dice, level, proved[n], witness, sheet))
+        proved = (alike[n] for n in dice.permutation(len(alike)) if witness.proves(alike[n], sheet))
+        for question in islice(proved, _PER_TIMED if alike[0].timed else PER_GROUP):
+            items[bool(denied)] += _items(dice, level, question, witness, sheet)
     told, denials = items[False], items[True]
     # There is much more that is not than that is.
     fewer = [denials[n] for n in dice.permutation(len(denials))[: max(1, len(told) // 2)]]
@@ -100,22 +113,32 @@ def choose(
     return [chosen[n] for n in dice.permutation(len(chosen))[:QUESTIONS]]
 
 
-def _item(dice: np.random.Generator, level: Level, question: WorldQuestion, witness: Witness, sheet: Sheet) -> Item:
+def _items(
+    dice: np.random.Generator, level: Level, question: WorldQuestion, witness: Witness, sheet: Sheet
+) -> Iterator[Item]:
     if question.kind == "when":
         question = replace(question, answer=age(witness.age_us(question, sheet)))
     skill = question.kind if question.about == "now" else f"{question.kind}.{question.about}"
-    other = None
-    if dice.random() < level.forms:
-        other = as_yes_no(question) if dice.random() < 0.5 else as_letters(question)
+    yield Item(question.text, question.answer, f"{skill}.timed" if question.timed else skill)
+    other = _other_form(dice, level, question)
     if other is not None:
-        return Item(other.text, other.answer, "letter" if other.answer in "ABCDE" else "yes_no")
-    return Item(question.text, question.answer, f"{skill}.timed" if question.timed else skill)
+        yield Item(other.text, other.answer, "letter" if other.answer in "ABCDE" else "yes_no")
 
 
-def cannot_tell(dice: np.random.Generator, found: Sequence[WorldQuestion]) -> list[Item]:
-    """The questions of another film, asked about pictures that are not of the world."""
+def _other_form(dice: np.random.Generator, level: Level, question: WorldQuestion) -> WorldQuestion | None:
+    """None where it is asked in no other."""
+    if dice.random() >= level.forms * (1 + (question.kind in _LETTERED_LATE)):
+        return None
+    yes_no = as_yes_no(question) if dice.random() < 0.5 else None
+    return yes_no or as_letters(question)
+
+
+def cannot_tell(
+    dice: np.random.Generator, level: Level, found: Sequence[WorldQuestion], skill: str = "stranger"
+) -> list[Item]:
+    """The questions of a film, asked where nothing of it is to be seen."""
     chosen = [found[n] for n in dice.permutation(len(found))[: QUESTIONS // 2]]
-    return [Item(question.text, CANNOT_TELL, "stranger") for question in chosen]
+    return [Item((_other_form(dice, level, one) or one).text, CANNOT_TELL, skill) for one in chosen]
 
 
 class Writer:

@@ -28,6 +28,8 @@ _LOUDNESS: Final = 25.0
 """How much larger than words visual tokens are. The layers of a language model add far more to a token than the size
 of a word: a place as quiet as a word is drowned by the first of them, and cannot be looked up by those that follow.
 """
+_FADED: Final = 0.35
+"""What is left of the weakest readings."""
 
 
 class Fit:
@@ -80,6 +82,17 @@ class Reader(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(WIDTH, width, bias=False)
+
+    @staticmethod
+    def faded(read: Tensor, dice: torch.Generator) -> Tensor:
+        """Readings in which, frame by frame, what stands there and its colour are weaker than they were read.
+
+        A clear reading then outweighs what the words alone make likely: that no ring was yellow so far.
+        """
+        found = read.clone()
+        for part in (slice(_KIND, _COLOUR), slice(_COLOUR, _DIGIT)):
+            found[..., part] *= torch.empty(len(read), 1, 1).uniform_(_FADED, 1, generator=dice)
+        return found
 
     def forward(self, read: Tensor) -> Tensor:
         """[n, 9, width]."""

@@ -20,7 +20,7 @@ from training.lessons import DESCRIBE, LEVELS, Item, Lesson, Writer, cannot_tell
 from training.reading import Fit, read
 from training.see import normalised, place_features
 from training.watching import State, states_of
-from training.world import Script, Sheet, Shown, Witness, WorldQuestion, captions, questions
+from training.world import UNSEEN_PAIRS, Script, Sheet, Shown, Witness, WorldQuestion, captions, questions
 
 FILMS: Final = 600
 HELD_OUT_FILMS: Final = 50
@@ -28,8 +28,12 @@ STRANGERS: Final = 4000
 HELD_OUT_STRANGERS: Final = 300
 _FIRST: Final = 1_000_000
 """Films of the language model have seeds of their own, behind those of the encoder."""
-_ASKS: Final = 30
-_MOST: Final = 8
+_ASKS: Final = 20
+_MOST: Final = 40
+_KEPT: Final = 8
+"""Questions of one kind at one moment; of those that name a time, which fit few sheets, _MOST."""
+_NOTHING: Final = 0.03
+"""Share of lessons without any picture."""
 _LATEST_US: Final = 450_000
 _CHUNK: Final = 256
 _STRANGE: Final = 0.06
@@ -37,7 +41,9 @@ _STRANGE: Final = 0.06
 _TIMELESS: Final = 0.1
 _DESCRIBED: Final = 0.7
 _FEWEST: Final = 6
-_SIGNED: Final = 0.3
+_SIGNED: Final = 0.2
+_CALM: Final = 0.35
+_FEWEST_TIMED: Final = 4
 _SORTED: Final = 4
 _EASIER: Final = 0.4
 
@@ -121,8 +127,17 @@ def _story(film: Film, first: int) -> Story:
     asks = []
     for newest in sorted(dice.permutation(np.arange(2, len(film.times)))[:_ASKS].tolist()):
         at_us = min(film.times[newest] + int(dice.integers(_LATEST_US)), film.script.duration_us - 1)
-        asks.append((at_us, questions(film.script, at_us, _MOST), _caption(film.script, at_us)))
+        asks.append((at_us, asked_at(film.script, at_us), _caption(film.script, at_us)))
     return Story(film.script, film.times, first, states_of(film.script, film.times), asks)
+
+
+def asked_at(script: Script, at_us: int) -> list[WorldQuestion]:
+    """What a lesson may ask then: never of a pair that is held back, of which the answer would always be no."""
+    kept: dict[tuple[object, ...], list[WorldQuestion]] = {}
+    for one in questions(script, at_us, _MOST):
+        if not any(f"{colour} {shape}" in one.text for colour, shape in UNSEEN_PAIRS):
+            kept.setdefault((one.kind, one.about, one.timed, one.denies), []).append(one)
+    return [one for alike in kept.values() for one in (alike if alike[0].timed else alike[:_KEPT])]
 
 
 def _caption(script: Script, at_us: int) -> str | None:
@@ -164,19 +179,26 @@ class Shelf(IterableDataset[Batch]):
         return lesson
 
     def _ask(self, dice: np.random.Generator, story: Story) -> tuple[int, list[WorldQuestion], str | None]:
-        """A moment of the film; signs are rarer than things, and asked about more often."""
-        signed = [ask for ask in story.asks if any(one.kind == "sign" and one.about == "now" for one in ask[1])]
-        among = signed if signed and dice.random() < _SIGNED else story.asks
+        """A moment of the film: signs and calm, of which one may ask by its time, are rare and come up more often."""
+        chance = dice.random()
+        among: list[tuple[int, list[WorldQuestion], str | None]] = []
+        if chance < _SIGNED:
+            among = [ask for ask in story.asks if any(one.kind == "sign" and one.about == "now" for one in ask[1])]
+        elif chance < _SIGNED + _CALM:
+            among = [ask for ask in story.asks if sum(one.timed for one in ask[1]) >= _FEWEST_TIMED]
+        among = among or story.asks
         return among[int(dice.integers(len(among)))]
 
     def _any_lesson(self, dice: np.random.Generator, level: int, writer: Writer) -> Lesson:
         story = self._stories[int(dice.integers(len(self._stories)))]
         at_us, found, caption = self._ask(dice, story)
-        sheet = draw_sheet(dice, LEVELS[level], story.states, story.times, at_us)
+        if dice.random() < _NOTHING:
+            unseen = cannot_tell(dice, LEVELS[level], found, "blind")
+            return writer.write(dice, Sheet((), (), at_us), unseen, timeless=False)
+        sheet = draw_sheet(dice, LEVELS[level], story.states, story.times, at_us, found)
         if dice.random() < _STRANGE:
             strange = int(dice.integers(self._strangers))
-            lesson = writer.write(dice, _strange(sheet, strange), cannot_tell(dice, found), timeless=False)
-            return lesson
+            return writer.write(dice, _strange(sheet, strange), cannot_tell(dice, LEVELS[level], found), timeless=False)
         timeless = dice.random() < _TIMELESS
         asked = [one for one in found if not (timeless and (one.timed or one.kind == "when"))]
         items = choose(dice, LEVELS[level], asked, Witness(story.script, story.times), sheet)

@@ -6,6 +6,7 @@ It goes on to fuller sheets when held-out questions about the simpler ones are a
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ from torch.utils.data import DataLoader
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from training.lessons import LEVELS
-from training.reading import new_reader
+from training.reading import Reader, new_reader
 from training.run import Run, descend
 from training.shelf import Batch, Shelf, load_reading, prepare
 
@@ -35,6 +36,8 @@ need no other sheet for it.
 _LOOKS: Final = 6
 _LOOKS_AT_THE_END: Final = 18
 _LAST_RATE: Final = 0.03
+_SMOOTHED: Final = 0.1
+"""Share of an answer that any token might be: what was never seen together becomes no less likely than other errors."""
 _AVERAGED: Final = 0.99
 """How much of the mean of the weights stays from step to step."""
 
@@ -62,7 +65,7 @@ class Learner:
         )
         groups = [
             {"params": connector.parameters(), "weight_decay": 0.0},
-            {"params": text.parameters(), "weight_decay": 0.02},
+            {"params": text.parameters(), "weight_decay": 0.1},
         ]
         self._optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
         self.step = self.level = 0
@@ -92,7 +95,9 @@ class Learner:
         batch = next(self._batches)
         share = max(_LAST_RATE, 1 - passed) if self._last else 1.0
         rate = _RATE * min(1.0, (self.step + 1) / _WARMUP) * share
-        loss, _ = answer_loss(self.model, batch)
+        dice = torch.Generator().manual_seed(self.step)
+        faded = replace(batch, seen=Reader.faded(batch.seen.float(), dice))
+        loss, _ = answer_loss(self.model, faded, smoothed=_SMOOTHED)
         value = descend(self._optimizer, rate, loss, self._learning.parameters())
         self._average.update_parameters(self._learning)
         self.step += 1
@@ -153,10 +158,10 @@ def train(model_folder: Path, banks: Path, run: Run, scale: float = 1.0, *, last
 # ---------------------------------------------------------------- one step
 
 
-def answer_loss(model: Any, batch: Batch, *, half: bool = True) -> tuple[Tensor, Tensor]:
+def answer_loss(model: Any, batch: Batch, *, half: bool = True, smoothed: float = 0.0) -> tuple[Tensor, Tensor]:
     """Mean loss over the tokens of all answers, and whether each of those tokens was right, in reading order.
 
-    half: in bfloat16, where that matters little.
+    half: in bfloat16, where that matters little. smoothed: share of the truth that is spread over all tokens.
     """
     inner = model.model
     table = inner.text_model.get_input_embeddings()
@@ -174,7 +179,7 @@ def answer_loss(model: Any, batch: Batch, *, half: bool = True) -> tuple[Tensor,
         wanted = batch.answers[:, 1:]
         scores = model.lm_head(hidden[:, :-1][wanted]).float()
     truth = batch.ids[:, 1:][wanted]
-    return functional.cross_entropy(scores, truth), scores.detach().argmax(-1) == truth
+    return functional.cross_entropy(scores, truth, label_smoothing=smoothed), scores.detach().argmax(-1) == truth
 
 
 def allowed(segments: Tensor) -> Tensor:

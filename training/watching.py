@@ -46,10 +46,16 @@ def window_at(states: Sequence[State], times: Sequence[int], newest: int, frames
 
 
 def pick_evidence(
-    dice: np.random.Generator, window: Sequence[Shown], times: Sequence[int], frames: int
+    dice: np.random.Generator,
+    window: Sequence[Shown],
+    times: Sequence[int],
+    frames: int,
+    moments: Sequence[int] = (),
 ) -> tuple[Shown, ...]:
-    """Frames of the past, most of them older than the window."""
+    """Frames of the past, most of them older than the window. moments: what the first of them are to be nearest to."""
     oldest = window[0].index if window else len(times)
     pool = list(range(oldest)) if oldest > 0 and dice.random() < 0.85 else list(range(window[-1].index + 1))
-    picked = sorted(int(n) for n in dice.permutation(len(pool))[:frames])
-    return tuple(Shown(pool[n], times[pool[n]]) for n in picked)
+    wanted = [min(pool, key=lambda n: abs(times[n] - moment)) for moment in moments]
+    others = (pool[n] for n in dice.permutation(len(pool)))
+    picked = list(dict.fromkeys([*wanted, *others]))[:frames]
+    return tuple(Shown(n, times[n]) for n in sorted(picked))

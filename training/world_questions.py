@@ -173,6 +173,9 @@ def _with_shuffled_choices(question: WorldQuestion, dice: np.random.Generator) -
     others = [choice for choice in question.choices if choice != question.answer]
     if len(others) > 3:
         others = [others[n] for n in dice.permutation(len(others))[:3]]
+        # Were it among the choices only where it is true, nobody had to look.
+        if question.kind in {"colour", "place"} and dice.random() < 0.5:
+            others[0] = NONE
     choices = [question.answer, *others] if others else []
     mixed = tuple(choices[n] for n in dice.permutation(len(choices)))
     return replace(question, choices=mixed)

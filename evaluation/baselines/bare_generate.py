@@ -1,11 +1,12 @@
 """The baseline of answers: `model.generate` of transformers, used as its documentation says, on ids and pictures."""
 
+import inspect
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -15,13 +16,20 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextTo
 Picture = NDArray[np.uint8]
 """RGB, [height, width, 3]."""
 
+_WHOLE: Final = {"do_image_splitting": False, "crop_to_patches": False}
+"""Options of image processors that would cut a frame into several pictures."""
+_KINDS: Final = ("mm_token_type_ids", "token_type_ids")
+"""Names under which a model is told which tokens are of pictures."""
+
 
 @dataclass(frozen=True)
 class Generated:
-    """Greedy tokens of a prompt, the end token included. margins: the best score of each step less the second best."""
+    """Greedy tokens of a prompt, the end token included. margins: the best score of each step less the second best;
+    scores: all of each step, [vocabulary]."""
 
     tokens: list[int]
     margins: list[float]
+    scores: list[torch.Tensor] = field(default_factory=list)
 
 
 class BareModel:
@@ -32,7 +40,8 @@ class BareModel:
         self.settings: Any = AutoConfig.from_pretrained(folder)
         self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype).eval()
         self._processor: Any = AutoImageProcessor.from_pretrained(folder, backend="pil")
-        self._frame_tokens = frame_tokens
+        self._takes = inspect.signature(self.model.forward).parameters
+        self._options = self._one_picture_a_frame(frame_tokens)
 
     @torch.inference_mode()
     def generate(self, ids: Sequence[int], pictures: Sequence[Picture], max_tokens: int) -> Generated:
@@ -41,21 +50,27 @@ class BareModel:
         out = self.model.generate(
             **inputs, max_new_tokens=max_tokens, do_sample=False, output_logits=True, return_dict_in_generate=True
         )
-        best = [logits[0].float().topk(2).values for logits in out.logits]
-        return Generated(out.sequences[0, len(ids) :].tolist(), [float(top[0] - top[1]) for top in best])
+        scores = [logits[0].float() for logits in out.logits]
+        best = [own.topk(2).values for own in scores]
+        return Generated(out.sequences[0, len(ids) :].tolist(), [float(top[0] - top[1]) for top in best], scores)
 
     def pixels(self, pictures: Sequence[Picture]) -> dict[str, Any]:
         """The image processor's output, one picture a frame."""
         if not pictures:
             return {}
-        if hasattr(self._processor, "do_image_splitting"):
-            found = self._processor(images=[list(pictures)], do_image_splitting=False, return_tensors="pt")
-            return {name: found[name] for name in ("pixel_values", "pixel_attention_mask")}
-        side = self._processor.patch_size * self._processor.merge_size
-        most = min(self._frame_tokens * side**2, self._processor.size["longest_edge"])
-        size = {"shortest_edge": min(self._processor.size["shortest_edge"], most), "longest_edge": most}
-        found = self._processor(images=list(pictures), size=size, return_tensors="pt")
-        return {name: found[name] for name in ("pixel_values", "image_grid_thw")}
+        # These take the pictures of a prompt together.
+        together = "do_image_splitting" in self._options or "batch_num_images" in self._processor.model_input_names
+        given: Any = [list(pictures)] if together else list(pictures)
+        found = self._processor(images=given, return_tensors="pt", **self._options)
+        return {name: value for name, value in found.items() if name in self._takes}
+
+    def _one_picture_a_frame(self, frame_tokens: int) -> dict[str, Any]:
+        options: dict[str, Any] = {name: value for name, value in _WHOLE.items() if hasattr(self._processor, name)}
+        if hasattr(self._processor, "merge_size"):
+            side = self._processor.patch_size * self._processor.merge_size
+            most = min(frame_tokens * side**2, self._processor.size["longest_edge"])
+            options["size"] = {"shortest_edge": min(self._processor.size["shortest_edge"], most), "longest_edge": most}
+        return options
 
     @torch.inference_mode()
     def encode(self, pictures: Sequence[Picture]) -> Any:
@@ -74,6 +89,10 @@ class BareModel:
     def _inputs(self, ids: Sequence[int]) -> dict[str, Any]:
         prompt = torch.tensor([list(ids)])
         inputs = {"input_ids": prompt, "attention_mask": torch.ones_like(prompt)}
-        if self.settings.model_type.startswith("qwen"):
-            inputs["mm_token_type_ids"] = (prompt == self.settings.image_token_id).int()
-        return inputs
+        pictured = (prompt == self._image_token).int()
+        return inputs | {name: pictured for name in _KINDS if name in self._takes}
+
+    @property
+    def _image_token(self) -> int:
+        names = ("image_token_id", "image_token_index")
+        return int(next(getattr(self.settings, name) for name in names if hasattr(self.settings, name)))

@@ -103,9 +103,9 @@ def compare_prompt(engine: LocalEngine, bare: BareModel, prompt: Prompt, chunk: 
     return compare(tokens, bare.generate(ids, [decode_picture(one.jpeg) for one in shown], max_tokens))
 
 
-def random_prompt(dice: random.Random, half: CheckpointVision) -> Prompt:
-    """Up to eight frames of the window, up to four of evidence, speech and earlier turns; never without a frame."""
-    pictures = [random_jpeg(dice) for _ in range(dice.randint(1, 8))]
+def random_prompt(dice: random.Random, half: CheckpointVision, least: int = 1) -> Prompt:
+    """Up to eight frames of the window, up to four of evidence, speech and earlier turns; so many frames at least."""
+    pictures = [random_jpeg(dice) for _ in range(dice.randint(least, 8))]
     window = [
         WindowFrame(_STREAM.stream, 596_000_000 + 500_000 * n, n, jpeg, half.encode([decode_picture(jpeg)])[0])
         for n, jpeg in enumerate(pictures)
@@ -117,7 +117,7 @@ def random_prompt(dice: random.Random, half: CheckpointVision) -> Prompt:
     speech = [SpeechLine(_STREAM.stream, 20_000_000, 21_000_000, sentence(dice))] if dice.random() < 0.5 else []
     history = [Turn(sentence(dice), sentence(dice))] if dice.random() < 0.3 else []
     prompt = Prompt("You watch a live video.", [_STREAM], history, evidence, speech, window, sentence(dice) + "?")
-    return replace(prompt, window=[]) if evidence and dice.random() < 0.2 else prompt
+    return replace(prompt, window=[]) if len(evidence) >= least and dice.random() < 0.2 else prompt
 
 
 def random_jpeg(dice: random.Random) -> bytes:

@@ -266,7 +266,11 @@ class Session:
         await self._send({"type": "frame", "time": time}, frame.jpeg)
 
     async def _send_error(self, name: str | None, error: RequestError) -> None:
-        await self._send({"type": "error", "id": name, "error": error_body(error.fault).model_dump()})
+        said: dict[str, Any] = {"type": "error", "id": name, "error": error_body(error.fault).model_dump()}
+        if error.retry_after_s is not None:
+            # What is a header elsewhere.
+            said["retry_after_s"] = error.retry_after_s
+        await self._send(said)
 
     async def _send(self, message: dict[str, Any], attached: bytes | None = None) -> None:
         """One message, with what belongs right behind it. A client that takes nothing for long ends the session."""

@@ -67,6 +67,7 @@ async def server(hub: TheHub, who: Who) -> ServerReply:
         pid=os.getpid(),
         model=_model_name(config.model),
         encoder=_model_name(config.encoder),
+        decoding=hub.core.decoding,
         uptime_s=round((hub.core.clocks.monotonic_us() - hub.started_us) / 1e6, 3),
         processes={
             str(name): ProcessView(

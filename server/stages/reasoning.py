@@ -3,6 +3,7 @@
 from memory.messages import Context, Recall
 from reasoning.build import build_stage
 from reasoning.config import ReasoningConfig
+from reasoning.messages import EngineReady
 from server.ipc.channel import Channel
 from server.ipc.inlets import PeerLink
 from server.ipc.links import Inherited
@@ -18,5 +19,6 @@ def build_loop(config: ReasoningConfig, inherited: Inherited, control: Channel) 
     wake_up = WakeUp()
     elsewhere = RemoteEngine(config.remote, config.slots, wake_up.notify) if config.remote is not None else None
     stage = build_stage(config, SlabReader(inherited.fd("slab")), monotonic_us, elsewhere)
+    control.send(EngineReady(stage.decoding))
     memory = PeerLink(inherited.peer(Context), kinds=(Recall,))
     return StageLoop(stage, control, inlets=[memory, wake_up], outlets=[memory])

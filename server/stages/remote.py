@@ -6,11 +6,13 @@ network is waited for in a thread of its own; `step` hands on what has come, and
 
 import asyncio
 import base64
+import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import httpx
@@ -18,6 +20,7 @@ import msgspec
 
 from perception.messages import Fault
 from reasoning.config import RemoteConfig
+from reasoning.costs import CostMeter
 from reasoning.engine import Delta, EngineOutput, Failed, Finished, Request, Started
 from reasoning.prompt import ChatMessage, Part, Prompt
 
@@ -28,7 +31,10 @@ SILENCE_S: Final = 60.0
 """How long the server may say nothing."""
 _PAUSES_S: Final = (0.2, 1.0)
 """Before another try, where nothing has come of a request yet."""
+_END_S: Final = 0.2
+"""How long the end of a response is waited for once all is said: only then its connection serves again."""
 _MOST_LINE: Final = 2**20
+_JSON: Final = {"Content-Type": "application/json"}
 _BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TOO_LONG: Final = frozenset({400, 413, 422})
 
@@ -60,6 +66,8 @@ class _Answer:
     reason: str = ""
     usage: "_Usage | None" = None
     pieces: int = 0
+    asked_s: float = field(default_factory=time.monotonic)
+    begun_s: float = 0.0
 
 
 class RemoteEngine:
@@ -69,6 +77,7 @@ class RemoteEngine:
         """notify: called from another thread when `step` has something to do."""
         self._config = config
         self._slots = slots
+        self.meter = CostMeter(slots)
         self._notify = notify
         self._outputs: deque[EngineOutput] = deque()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -83,6 +92,11 @@ class RemoteEngine:
     def slots(self) -> int:
         """See `Engine.slots`."""
         return self._slots
+
+    @property
+    def decoding(self) -> Literal["elsewhere"]:
+        """See `Engine.decoding`."""
+        return "elsewhere"
 
     def begin(self, request: Request) -> None:
         """See `Engine.begin`."""
@@ -178,9 +192,10 @@ class RemoteEngine:
                     await asyncio.sleep(pause or 0.0)
 
     async def _ask(self, answer: _Answer) -> Finished:
-        body = {**_body(answer.request, answer.prompt), "model": await self._model()}
+        # Pictures make it large: as text it would be looked through letter by letter.
+        body = msgspec.json.encode({**_body(answer.request, answer.prompt), "model": await self._model()})
         try:
-            async with self._http().stream("POST", "chat/completions", json=body) as response:
+            async with self._http().stream("POST", "chat/completions", content=body, headers=_JSON) as response:
                 await _check(response)
                 async for data in _events(response):
                     self._hear(answer, data)
@@ -194,6 +209,7 @@ class RemoteEngine:
             raise _Fails(_STOPPED, again=not answer.begun)
         if not answer.begun:
             self._started(answer)
+        self.meter.note_step(len(self._tasks), (time.monotonic() - answer.begun_s) / max(1, answer.pieces))
         usage = answer.usage
         reason: Literal["stop", "length"] = "length" if answer.reason == "length" else "stop"
         if usage is None:
@@ -218,7 +234,8 @@ class RemoteEngine:
             answer.reason = choice.finish_reason or answer.reason
 
     def _started(self, answer: _Answer) -> None:
-        answer.begun = True
+        answer.begun, answer.begun_s = True, time.monotonic()
+        self.meter.note_elsewhere(answer.begun_s - answer.asked_s)
         self._say(Started(answer.request.id, answer.prompt, answer.usage.prompt_tokens if answer.usage else 0))
 
     async def _model(self) -> str:
@@ -329,7 +346,8 @@ async def _events(response: httpx.Response) -> AsyncIterator[bytes]:
     if "event-stream" not in response.headers.get("content-type", ""):
         raise _Fails(_GARBAGE)
     waiting = b""
-    async for piece in response.aiter_bytes():
+    pieces = response.aiter_bytes()
+    async for piece in pieces:
         *lines, waiting = (waiting + piece).split(b"\n")
         if len(waiting) > _MOST_LINE:
             raise _Fails(_GARBAGE)
@@ -337,5 +355,14 @@ async def _events(response: httpx.Response) -> AsyncIterator[bytes]:
             if line.startswith(b"data:"):
                 data = line[5:].strip()
                 if data == b"[DONE]":
+                    await _read_out(pieces)
                     return
                 yield data
+
+
+async def _read_out(pieces: AsyncIterator[bytes]) -> None:
+    """The end of a response of which nothing more is wanted; what goes wrong now costs its connection alone."""
+    with contextlib.suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(_END_S):
+            async for _ in pieces:
+                pass

@@ -1,9 +1,16 @@
 """What the benchmarks judge by: each rule lets the good pass and catches the bad."""
 
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
 from evaluation.baselines.bare_generate import Generated
 from evaluation.checks import Check
 from evaluation.joined import Shot
 from evaluation.micro.equal import compare
+from evaluation.micro.equal_families import NEAR, among_others, judge
 from evaluation.micro.equal_server import same_text
 from evaluation.registry import Owed
 from evaluation.report import complete
@@ -11,6 +18,8 @@ from evaluation.server_process import Usage
 from evaluation.shots import other_frame
 from evaluation.soak import fds_check, slope_check, thinned, went_wrong
 from evaluation.stall import samples_due, uncovered_samples
+from reasoning.engine import Request
+from reasoning.prompt import Prompt
 
 S = 1_000_000
 
@@ -98,3 +107,57 @@ def test_a_figure_held_against_another_bar_is_a_failure() -> None:
     assert kept.ok
     [bent] = complete([Check("x.a", 1.5, "s", "<= 2")], owed, "missing")
     assert (bent.ok, bent.value, bent.bar) == (False, None, "<= 1")
+
+
+def scores(*values: float) -> torch.Tensor:
+    return torch.tensor(values)
+
+
+BARE = Generated([1, 0], [1.0, 0.0005], [scores(0.0, 1.0), scores(1.0, 0.9995)])
+
+
+def test_an_answer_whose_scores_lie_apart_has_failed_though_its_tokens_are_equal() -> None:
+    same = judge([(1, scores(0.0, 1.0)), (0, scores(1.0, 0.9995))], BARE, least=2)
+    assert (same.equal, same.steps, same.apart, same.undecided) == (True, 2, 0.0, False)
+    apart = judge([(1, scores(0.0, 1.0 + 3 * NEAR)), (0, scores(1.0, 0.9995))], BARE, least=2)
+    assert (apart.equal, apart.steps) == (False, 0)
+    assert not judge([(1, scores(0.0, float("nan")))], BARE, least=1).equal
+
+
+def test_a_token_counts_where_the_baseline_was_of_one_mind() -> None:
+    assert not judge([(0, scores(0.0, 1.0))], BARE, least=1).equal
+    parted = judge([(1, scores(0.0, 1.0)), (1, scores(1.0, 0.9995))], BARE, least=2)
+    assert (parted.equal, parted.undecided) == (True, True)
+
+
+def test_an_answer_may_be_short_only_where_it_was_cut() -> None:
+    assert judge([(1, scores(0.0, 1.0))], BARE, least=1).equal
+    assert not judge([(1, scores(0.0, 1.0))], BARE, least=2).equal
+
+
+def test_answers_that_never_ran_together_are_no_measurement() -> None:
+    class OneByOne:
+        """Answers whole, before the next is looked at."""
+
+        def __init__(self) -> None:
+            self.open: list[Request] = []
+            self.on_token: Callable[[str, int, torch.Tensor], None] = lambda *_: None
+
+        def begin(self, request: Request) -> None:
+            self.open.append(request)
+
+        def step(self) -> list[Any]:
+            one = self.open.pop(0)
+            for _ in range(one.max_tokens):
+                self.on_token(one.id, 0, scores(1.0))
+            return []
+
+        def cancel(self, name: str) -> None:
+            self.open = [one for one in self.open if one.id != name]
+
+        def has_work(self) -> bool:
+            return bool(self.open)
+
+    engine: Any = OneByOne()
+    with pytest.raises(RuntimeError, match="together"):
+        among_others(engine, [Prompt("", [], [], [], [], [], "?")] * 6)

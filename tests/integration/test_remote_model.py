@@ -130,7 +130,8 @@ def test_the_text_is_that_of_the_same_checkpoint_here(served: Served) -> None:
 def test_a_server_answers_with_it_and_says_so_when_it_is_gone(served: Served, launch: Any, until: Any) -> None:
     server = launch("--model", served.url, "--model-name", str(served.folder), OMNILIVE_MODEL_API_KEY="sk-not-needed")
     with server.client() as client:
-        assert client.get("/v1/server").json()["model"] == served.url
+        about = client.get("/v1/server").json()
+        assert (about["model"], about["decoding"]) == (served.url, "elsewhere")
         client.post("/v1/streams", json={"id": "cam", "source": {"push": True, "pace": "real"}})
         with connect(f"{server.ws}/v1/streams/cam/live") as live:
             live.send(picture(1))

@@ -73,6 +73,7 @@ def test_health_and_self(server: Any) -> None:
         assert ready == {"status": "ready", "stages": dict.fromkeys(("perception", "memory", "reasoning"), "ready")}
         about = client.get("/v1/server").json()
         assert about["pid"] == server.pid
+        assert about["decoding"] == "together"
         assert all(one["pid"] > 0 and one["rss_bytes"] > 0 for one in about["processes"].values())
         text = client.get("/metrics").text
         for name in ("omnilive_questions_in_flight", 'omnilive_process_restarts_total{stage="memory"}'):

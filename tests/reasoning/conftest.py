@@ -15,27 +15,10 @@ from perception.config import ModelConfig
 from perception.window import TensorData, VisualTokens, WindowFrame
 from reasoning.local import LocalEngine, load_engine
 from reasoning.messages import Ask, AskedStream
-from reasoning.random_checkpoints import make_idefics3, make_qwen3_vl
-from reasoning.random_families import (
-    make_gemma3,
-    make_internvl,
-    make_llava_next,
-    make_llava_onevision,
-    make_qwen2_5_vl,
-)
+from reasoning.random_checkpoints import FAMILIES
 
 SECOND = 1_000_000
 START_WALL_US = 1_793_000_000_000_000
-MAKERS: dict[str, Callable[[Path], Path]] = {
-    "idefics3": lambda folder: make_idefics3(folder, "tiny"),
-    "smolvlm": lambda folder: make_idefics3(folder, "tiny-smolvlm"),
-    "qwen3_vl": make_qwen3_vl,
-    "qwen2_5_vl": make_qwen2_5_vl,
-    "internvl": make_internvl,
-    "llava_onevision": make_llava_onevision,
-    "llava_next": make_llava_next,
-    "gemma3": make_gemma3,
-}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,7 +34,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     def folder(name: str) -> Path:
         if name not in made:
-            made[name] = MAKERS[name](tmp_path_factory.mktemp(name))
+            made[name] = FAMILIES[name](tmp_path_factory.mktemp(name), 0)
         return made[name]
 
     return folder
@@ -120,7 +103,6 @@ def tools() -> SimpleNamespace:
     return SimpleNamespace(
         second=SECOND,
         start_wall_us=START_WALL_US,
-        makers=MAKERS,
         jpeg=jpeg,
         asked=asked,
         frame=frame,

@@ -134,6 +134,42 @@ def test_a_failing_step_ends_the_last_to_come_and_nothing_is_read_twice(
     engine._exhausted_at.clear()
 
 
+def test_a_prompt_that_is_too_much_for_the_device_ends_its_own_request_alone(
+    engine_of: EngineOf, prompts: list[Prompt], tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of("idefics3")
+    wanted: dict[str, tuple[int, ...]] = {}
+    for n in (1, 2):
+        engine.begin(Request(f"q_{n}", prompts[n - 1], 20))
+        wanted |= finished(engine)
+    for n in (1, 2):
+        engine.begin(Request(f"q_{n}", prompts[n - 1], 20))
+    while not all(one.tokens for one in engine._running.values()):
+        engine.step()
+    forward = engine.family.model.forward
+
+    def small(*given: Any, **named: Any) -> Any:
+        if named["input_ids"].shape[1] > 20:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(*given, **named)
+
+    monkeypatch.setattr(engine.family.model, "forward", small)
+    failed: list[str] = []
+    ends: dict[str, tuple[int, ...]] = {}
+    for n in range(3, 8):
+        engine.begin(Request(f"q_{n}", prompts[2], 20))
+    while engine.has_work():
+        for output in engine.step():
+            if isinstance(output, Failed):
+                assert output.fault.code == "model_unavailable"
+                failed.append(output.id)
+            elif isinstance(output, Finished):
+                ends[output.id] = output.tokens
+    assert failed == [f"q_{n}" for n in range(3, 8)]
+    assert ends == wanted
+    engine._exhausted_at.clear()
+
+
 def finished(engine: LocalEngine) -> dict[str, tuple[int, ...]]:
     """Tokens of each that ends now."""
     ends = {}

@@ -1,5 +1,6 @@
 """What goes wrong while a request is worked on: the end of that request, unless the device itself is lost."""
 
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from jinja2 import TemplateError
 from PIL import Image
 
+from reasoning.costs import CostMeter
 from reasoning.engine import Failed, Finished, Request
 from reasoning.local import LocalEngine
 from reasoning.prompt import Prompt
@@ -31,7 +33,7 @@ def prompt(tools: Any) -> Prompt:
 
 
 def raising(error: Exception) -> Callable[..., Any]:
-    def fail(*_given: Any) -> Any:
+    def fail(*_given: Any, **_named: Any) -> Any:
         raise error
 
     return fail
@@ -78,18 +80,25 @@ def test_a_lost_device_is_the_end_of_the_process(
         engine.step()
 
 
-@pytest.mark.parametrize(("seconds", "survives"), [((0.0, 20.0, 59.9), False), ((0.0, 20.0, 60.1), True)])
-def test_a_full_device_ends_requests_until_it_stays_full(
+@pytest.mark.parametrize(
+    ("seconds", "room", "survives"),
+    [((0.0, 20.0, 59.9), False, False), ((0.0, 20.0, 59.9), True, True), ((0.0, 20.0, 60.1), False, True)],
+)
+def test_a_full_device_ends_requests_until_there_is_room_for_nothing(
     engine: LocalEngine,
     prompt: Prompt,
     monkeypatch: pytest.MonkeyPatch,
     seconds: tuple[float, ...],
+    room: bool,
     survives: bool,
 ) -> None:
     emptied: list[bool] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
-    monkeypatch.setattr(engine, "_advance", raising(torch.OutOfMemoryError("out of memory")))
+    full = raising(torch.OutOfMemoryError("out of memory"))
+    monkeypatch.setattr(engine, "_advance", full)
+    if not room:
+        monkeypatch.setattr(engine.family.model, "forward", full)
     clock = iter(seconds)
     monkeypatch.setattr("reasoning.local.time.monotonic", lambda: next(clock))
     for name in ("q_1", "q_2"):
@@ -104,6 +113,27 @@ def test_a_full_device_ends_requests_until_it_stays_full(
     else:
         with pytest.raises(torch.OutOfMemoryError):
             engine.step()
+    engine._exhausted_at.clear()
+
+
+def test_what_a_failed_request_had_made_is_let_go(
+    engine: LocalEngine, prompt: Prompt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Any] = []
+
+    def fail(*_: Any) -> Any:
+        made = torch.zeros(3)
+        held.append(weakref.ref(made))
+        raise torch.OutOfMemoryError("out of memory")
+
+    still: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: still.append(held[0]() is not None))
+    monkeypatch.setattr(engine, "_advance", fail)
+    engine.begin(Request("q_1", prompt, 4))
+    assert isinstance(engine.step()[0], Failed)
+    assert still == [False]
+    engine._exhausted_at.clear()
 
 
 def test_slow_steps_make_the_engine_ask_for_patience(
@@ -139,3 +169,44 @@ def test_the_chunk_is_what_is_read_in_a_step(
 ) -> None:
     monkeypatch.setattr(engine, "_prefill_s", lambda tokens: tokens / rate)
     assert engine._measured_pace().chunk == chunk
+
+
+# -------------------------------------------------------------------- many at once
+
+
+def test_another_gets_a_token_with_each_piece_of_a_long_prompt(engine: LocalEngine, prompt: Prompt) -> None:
+    engine.chunk = 16
+    engine.begin(Request("q_1", prompt, 200))
+    while not engine._running["q_1"].tokens:
+        engine.step()
+    engine.begin(Request("q_2", prompt, 2))
+    pieces = 0
+    while not engine._running["q_2"].tokens:
+        before = len(engine._running["q_1"].tokens)
+        engine.step()
+        assert len(engine._running["q_1"].tokens) == before + 1
+        pieces += 1
+    assert pieces >= 4
+
+
+def test_a_keyframe_that_two_ask_about_is_encoded_once(engine: LocalEngine, prompt: Prompt) -> None:
+    encoded = engine.cache.misses
+    for name in ("q_1", "q_2"):
+        engine.begin(Request(name, prompt, 4))
+    assert [one.tokens for one in ended(engine) if isinstance(one, Finished)].count(()) == 0
+    assert engine.cache.misses == encoded + 1
+
+
+def test_what_the_work_takes_is_measured(engine: LocalEngine, prompt: Prompt) -> None:
+    engine.meter = CostMeter(engine.slots)
+    for name in ("q_1", "q_2"):
+        engine.begin(Request(name, prompt, 6))
+    ended(engine)
+    costs = engine.meter.costs()
+    assert costs is not None
+    assert costs.read_s > 0
+    # The first one paid for the keyframe, the second one found it.
+    assert costs.encode_s > 0
+    assert min(costs.step_s) > 0
+    assert len(costs.step_s) == engine.slots
+    assert costs.elsewhere_s == 0

@@ -11,7 +11,9 @@ import transformers as tf
 from perception.config import ModelConfig
 from perception.errors import StartRefused
 from perception.vision import load_vision_half
-from reasoning.local import load_engine
+from reasoning.engine import Failed, Finished, Request
+from reasoning.local import LocalEngine, load_engine
+from reasoning.prompt import Prompt
 from reasoning.random_families import CHAT, SIGLIP, Recipe
 from reasoning.random_text import QWEN_SPECIAL, QWEN_TEMPLATE
 
@@ -154,24 +156,25 @@ def mistral3(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "before", "after"),
+    ("make", "before", "after", "decoding"),
     [
-        (qwen2_vl, "", ""),
-        (qwen3_5, "", ""),
-        (glm4v, "", ""),
-        (llava, "", ""),
-        (idefics2, "<fake_token_around_image>", "<fake_token_around_image>"),
-        (aya_vision, "<|START_OF_IMG|>TILE_GLOBAL", "<|END_OF_IMG|>"),
+        (qwen2_vl, "", "", "together"),
+        (qwen3_5, "", "", "apart"),
+        (glm4v, "", "", "together"),
+        (llava, "", "", "together"),
+        (idefics2, "<fake_token_around_image>", "<fake_token_around_image>", "together"),
+        (aya_vision, "<|START_OF_IMG|>TILE_GLOBAL", "<|END_OF_IMG|>", "together"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_frames_are_read_as_the_model_itself_reads_them(
-    tmp_path: Path, make: Callable[[Path], None], before: str, after: str
+    tmp_path: Path, make: Callable[[Path], None], before: str, after: str, decoding: str
 ) -> None:
     make(tmp_path)
     config = ModelConfig(str(tmp_path), device="cpu", dtype="float32")
     engine = load_engine(config, 2**20, chunk=512)
     assert (engine.family.marks.before, engine.family.marks.after) == (before, after)
+    assert engine.decoding == decoding
     half = load_vision_half(config)
     for seed, shape in enumerate(((64, 48), (540, 960))):
         picture = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
@@ -186,3 +189,29 @@ def test_what_is_not_known_to_work_is_refused(tmp_path: Path, make: Callable[[Pa
     with pytest.raises(StartRefused, match=why) as refused:
         load_engine(ModelConfig(str(tmp_path), device="cpu", dtype="float32"), 2**20, chunk=512)
     assert refused.value.code == "model_shape_mismatch"
+
+
+def test_who_cannot_share_a_cache_is_answered_in_turn_as_if_alone(tmp_path: Path, tools: Any) -> None:
+    qwen3_5(tmp_path)
+    engine = load_engine(ModelConfig(str(tmp_path), device="cpu", dtype="float32"), 2**20, chunk=64, slots=3)
+    prompts = [Prompt("Watch.", [tools.asked()], [], [tools.evidence(9, n=n)], [], [], "Who? " * n) for n in (1, 4, 9)]
+    ends: list[dict[str, tuple[int, ...]]] = [{}, {}]
+    for n, prompt in enumerate(prompts):
+        engine.begin(Request(str(n), prompt, 12))
+        ends[0] |= finished(engine)
+    for n, prompt in enumerate(prompts):
+        engine.begin(Request(str(n), prompt, 12))
+        engine.step()
+    ends[1] = finished(engine)
+    assert ends[0] == ends[1]
+    assert len(ends[0]) == 3
+
+
+def finished(engine: LocalEngine) -> dict[str, tuple[int, ...]]:
+    ends = {}
+    while engine.has_work():
+        for output in engine.step():
+            assert not isinstance(output, Failed)
+            if isinstance(output, Finished):
+                ends[output.id] = output.tokens
+    return ends

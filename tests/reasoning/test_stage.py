@@ -8,10 +8,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from memory.messages import Context, Coverage, Evidence, GapRecord, Occurred, Recall, SpeechLine, StreamCoverage
+from memory.messages import (
+    About,
+    Context,
+    Coverage,
+    Earlier,
+    Evidence,
+    GapRecord,
+    Occurred,
+    Recall,
+    SpeechLine,
+    StreamCoverage,
+)
 from perception.messages import Fault
 from perception.window import LocalWindow, WindowFrame
 from reasoning.config import ReasoningConfig
+from reasoning.costs import CostMeter
 from reasoning.engine import Delta, EngineOutput, Failed, Finished, Request, Started
 from reasoning.messages import (
     AnswerDelta,
@@ -19,6 +31,7 @@ from reasoning.messages import (
     AnswerFailed,
     CachesForgotten,
     Cancel,
+    Costs,
     EvidenceUsed,
     ForgetCaches,
     MemoryLost,
@@ -40,6 +53,7 @@ class ScriptedEngine:
 
     def __init__(self, slots: int = 1) -> None:
         self.slots = slots
+        self.meter = CostMeter(slots)
         self.prefill = 0
         self.scripts: dict[str, list[str | Fault]] = {}
         self.shown: dict[str, Prompt] = {}
@@ -778,3 +792,41 @@ def test_how_often_is_told_from_the_event_list(tools: Any, seconds: list[int], t
     done = only(bench.run(answer), AnswerDone)
     assert (done.text, done.finish_reason, bench.engine.requests) == (text, "stop", [])
     assert [one.event for one in done.evidence] == [kept.event]
+
+
+# -------------------------------------------------------------------- a conversation
+
+
+def test_earlier_questions_go_along_to_memory(bench: Bench, tools: Any) -> None:
+    about = About(tools.start_wall_us + 5 * S, tools.start_wall_us + 6 * S, named=True)
+    turns = [Turn("Is it open?", "Yes."), Turn("Since when?", "Since ten.", about)]
+    [recall] = bench.give(tools.ask(history=turns, question="And before that?"))
+    assert recall.earlier == (Earlier("Is it open?", "Yes.", None), Earlier("Since when?", "Since ten.", about))
+
+
+def test_an_answer_says_what_that_means_behind_it(bench: Bench, tools: Any) -> None:
+    about = About(tools.start_wall_us + 5 * S, tools.start_wall_us + 6 * S, named=True)
+    outputs = bench.run(bench.recalled(tools.ask(), evidence=[tools.evidence(20)], about=about))
+    assert only(outputs, AnswerDone).about == about
+    now = only(bench.run(bench.recalled(tools.ask("q_2"))), AnswerDone).about
+    assert now == About(tools.start_wall_us + 100 * S, tools.start_wall_us + 100 * S + 1, named=False)
+
+
+# -------------------------------------------------------------------- costs
+
+
+def test_what_questions_cost_is_told_now_and_then(bench: Bench, tools: Any) -> None:
+    answer = bench.recalled(tools.ask())
+    bench.engine.meter.note_step(1, 0.02)
+    bench.run(answer)
+    costs = only(bench.outputs, Costs)
+    assert costs.step_s == [0.02]
+    bench.run(bench.recalled(tools.ask("again")))
+    assert only(bench.outputs, Costs) == costs
+    bench.now_us += 250_000
+    bench.run(bench.recalled(tools.ask("later")))
+    told = [one for one in bench.outputs if isinstance(one, Costs)]
+    # Forty tokens of which three are the question's own words; answers of three tokens that end by themselves.
+    assert len(told) == 2
+    assert told[1].tokens == pytest.approx(37, abs=1)
+    assert told[1].end_rate > costs.end_rate

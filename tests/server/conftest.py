@@ -70,6 +70,7 @@ class FakeHost:
     events: dict[str, list[memory.EventRecord]] = field(default_factory=dict)
     statuses: dict[str, FakeStatus] = field(default_factory=lambda: {name: FakeStatus() for name in STAGES})
     answer: list[str] = field(default_factory=lambda: ["A red ", "door."])
+    about: memory.About | None = None
     hold_answers: bool = False
     silent: set[type] = field(default_factory=set)
     room: bool = True
@@ -254,6 +255,7 @@ class FakeHost:
             output_tokens=5,
             explain='{"gate": {"needs_past": true}, '
             '"candidates": [{"stream": "default/cam", "event": "e_1", "score": 0.75}]}',
+            about=self.about,
         )
         return msgspec.structs.replace(done, **changes)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from evaluation.instant_model import InstantModel
 from memory.messages import Evidence
 from perception.window import WindowFrame
 from reasoning.config import RemoteConfig
@@ -295,6 +296,38 @@ def test_the_key_is_never_shown(asker: Asker, elsewhere: Elsewhere, prompt: Prom
     asker.engine.begin(Request("q", prompt, 8))
     told = f"{asker.until_ended('q')} {RemoteConfig('http://x/v1', '', KEY)!r} {caplog.text}"
     assert KEY not in told
+
+
+def test_one_question_after_the_other_takes_one_connection(prompt: Prompt) -> None:
+    with InstantModel(["A"]) as model:
+        asker = Asker(model.url)
+        for name in ("q_1", "q_2", "q_3"):
+            asker.engine.begin(Request(name, prompt, 8))
+            assert asker.until_ended(name)[-1] == Finished(name, "stop", 1, input_tokens=1)
+        asker.engine.close()
+    # The first one asks for the model's name too.
+    assert (model.answered, model.connections) == (3, 1)
+
+
+def test_a_stream_that_is_not_ended_after_its_last_word_keeps_nobody_waiting(
+    asker: Asker, elsewhere: Elsewhere, prompt: Prompt
+) -> None:
+    elsewhere.script += [[*WHOLE, None], WHOLE]
+    for name in ("q_1", "q_2"):
+        asker.engine.begin(Request(name, prompt, 8))
+        assert asker.until_ended(name)[-1] == Finished(name, "stop", 2, input_tokens=321)
+
+
+def test_what_it_waits_for_is_measured(asker: Asker, elsewhere: Elsewhere, prompt: Prompt) -> None:
+    elsewhere.script.append(WHOLE)
+    assert asker.engine.meter.costs() is None
+    asker.engine.begin(Request("q", prompt, 8))
+    asker.until_ended("q")
+    costs = asker.engine.meter.costs()
+    assert costs is not None
+    assert costs.elsewhere_s > 0
+    # What it reads there takes nobody else's time here.
+    assert (costs.read_s, costs.encode_s, len(costs.step_s)) == (0.0, 0.0, 8)
 
 
 def test_closing_ends_everything(elsewhere: Elsewhere, prompt: Prompt) -> None:

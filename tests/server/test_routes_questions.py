@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from memory.messages import ListEvents, SearchPicture
+from memory.messages import About, ListEvents, SearchPicture
 from perception.messages import Fault
-from reasoning.messages import AnswerDelta, AnswerFailed, Ask, Cancel
+from reasoning.messages import AnswerDelta, AnswerFailed, Ask, Cancel, EngineReady
 from server.answers import MAX_EXPLAINS
 
 
@@ -267,6 +267,25 @@ async def test_conversation(rig: Any) -> None:
         assert rig.host.of(Ask)[-1].history == []
 
 
+async def test_what_that_means_is_kept_between_questions(rig: Any) -> None:
+    await rig.add()
+    about = About(5, 6, named=True)
+    rig.host.about = about
+    async with rig.client() as client:
+        await ask(client, conversation="c1", question="First?")
+        await ask(client, conversation="c1", question="And before that?")
+    assert [turn.about for turn in rig.host.of(Ask)[-1].history] == [about]
+
+
+async def test_a_prompt_of_the_stream_that_is_changed_counts_from_the_next_question_on(rig: Any) -> None:
+    await rig.add()
+    async with rig.client() as client:
+        for prompt in ("Look at the door alone.", "Answer in German.", None):
+            assert (await client.patch("/v1/streams/cam", json={"prompt": prompt})).status_code == 200
+            await ask(client, conversation="c1")
+    assert [one.streams[0].prompt for one in rig.host.of(Ask)] == ["Look at the door alone.", "Answer in German.", ""]
+
+
 async def test_many_streams(rig: Any) -> None:
     await rig.add("a")
     await rig.add("b")
@@ -422,6 +441,9 @@ async def test_the_server_tells_of_itself(rig: Any) -> None:
         assert server["limits"]["streams"] == 64
         assert server["model"].startswith("embedded")
         assert server["encoder"].startswith("embedded")
+        assert server["decoding"] is None
+        rig.hub.on_message("reasoning", EngineReady("apart"))
+        assert (await client.get("/v1/server")).json()["decoding"] == "apart"
         assert (await client.get("/livez")).json() == {"status": "live"}
         ready = await client.get("/readyz")
         assert ready.json() == {"status": "ready", "stages": dict.fromkeys(server["processes"], "ready")}

@@ -14,11 +14,11 @@ from perception.window import VisualTokens
 from reasoning.local import load_engine
 from training.blank import TOKENS
 from training.lessons import LEVELS, Item, Writer, cannot_tell, choose, draw_sheet
-from training.shelf import collate
+from training.shelf import asked_at, collate
 from training.tell import allowed, answer_loss
 from training.watching import states_of, window_at
 from training.words import END
-from training.world import CANNOT_TELL, SECOND, Witness, World, questions
+from training.world import CANNOT_TELL, SECOND, UNSEEN_PAIRS, Sheet, Witness, World, questions
 
 SCRIPT = World(5).script()
 TIMES = [n * SECOND // 2 for n in range(60)]
@@ -88,9 +88,37 @@ def test_only_what_the_sheet_settles_is_asked() -> None:
 
 
 def test_of_strangers_nothing_can_be_told() -> None:
-    items = cannot_tell(np.random.default_rng(0), questions(SCRIPT, END_US, most=8))
-    assert items
+    items = cannot_tell(np.random.default_rng(0), LEVELS[3], questions(SCRIPT, END_US, most=8))
     assert {item.answer for item in items} == {CANNOT_TELL}
+    lettered = {"letter" in item.text for item in items}
+    assert lettered == {True, False}
+
+
+def test_evidence_is_often_of_the_moment_that_a_question_names() -> None:
+    dice = np.random.default_rng(12)
+    settled = {True: 0, False: 0}
+    for seed in range(10):
+        script = World(seed).script()
+        times = range(0, script.duration_us, 500_000)
+        states, witness, end_us = states_of(script, times), Witness(script, times), times[-1]
+        timed = [one for one in questions(script, end_us, most=8) if one.timed]
+        for told in 10 * (True, False):
+            sheet = draw_sheet(dice, LEVELS[1], states, times, end_us, timed if told else [])
+            settled[told] += any(witness.proves(one, sheet) for one in timed)
+    assert settled[True] > settled[False] > 0
+
+
+def test_no_lesson_speaks_of_a_pair_that_is_held_back() -> None:
+    said = {name for seed in range(20) for one in asked_at(World(seed).script(), END_US) for name in [one.text]}
+    assert any("red square" in text for text in said)
+    assert not any(f"{colour} {shape}" in text for colour, shape in UNSEEN_PAIRS for text in said)
+
+
+def test_a_sheet_without_frames_is_a_lesson_too(blank: Path) -> None:
+    items = cannot_tell(np.random.default_rng(0), LEVELS[0], questions(SCRIPT, END_US, most=8), "blind")
+    lesson = Writer(blank).write(np.random.default_rng(1), Sheet((), (), END_US), items, timeless=False)
+    assert lesson.frames == []
+    assert set(lesson.skills) == {"blind"}
 
 
 @pytest.fixture(scope="module")

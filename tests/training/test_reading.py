@@ -10,7 +10,7 @@ from torch.nn import functional
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from training.labels import FOREIGN, UNSURE, blank_labels, labels_of
-from training.reading import WIDTH, Fit, new_reader, numbers, read
+from training.reading import WIDTH, Fit, Reader, new_reader, numbers, read
 from training.tell import Learner
 from training.world import COLOURS, PLACES, World
 
@@ -49,6 +49,17 @@ def test_every_thing_of_a_label_is_a_number_of_its_own() -> None:
                 signs = (labels.digits[place] != UNSURE).sum()
                 assert told[place, :56].sum() == 1 + (kind != UNSURE) + (colour != UNSURE) + signs
     assert (seen[[n for n in range(WIDTH) if n != 9 + FOREIGN]] > 0).all()
+
+
+def test_a_faded_reading_says_the_same_more_quietly() -> None:
+    clear = torch.ones(40, 9, WIDTH)
+    faded = Reader.faded(clear, torch.Generator().manual_seed(0))
+    kinds, colours = faded[:, :, 9:18], faded[:, :, 18:26]
+    assert torch.equal(faded[:, :, :9], clear[:, :, :9])
+    assert torch.equal(faded[:, :, 26:], clear[:, :, 26:])
+    for part in (kinds, colours):
+        assert torch.equal(part, part[:, :1, :1].expand_as(part))
+        assert 0.35 <= float(part.min()) < 0.5 < 0.9 < float(part.max()) <= 1
 
 
 def test_visual_tokens_begin_as_words(blank: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from training.world import (
     COLOURS,
+    NONE,
     PLACES,
     PRESETS,
     SECOND,
@@ -178,6 +179,16 @@ def test_the_place_of_the_true_choice_gives_nothing_away() -> None:
             if len(question.choices) == 4:
                 places[question.choices.index(question.answer)] += 1
     assert min(places.values()) > 0.8 * max(places.values())
+
+
+def test_that_there_is_none_among_the_choices_gives_nothing_away() -> None:
+    true: Counter[bool] = Counter()
+    for seed in range(60):
+        script = World(seed).script()
+        for question in questions(script, script.duration_us):
+            if question.kind in {"colour", "place", "absent"} and NONE in question.choices:
+                true[question.answer == NONE] += 1
+    assert 0.2 < true[False] / true.total() < 0.8
 
 
 def test_answers_are_spread_over_what_could_be_said() -> None:
