@@ -121,10 +121,7 @@ class ExportMemory(Message, frozen=True):
 
 
 class ImportMemory(Message, frozen=True):
-    """Make a stream of the archive at `path`, which nobody trusts; answered by `Imported`.
-
-    declaration: the server's JSON, in which `start_wall_us` and `time_zone` become the archive's.
-    """
+    """Make a stream of the archive at `path`, answered by `Imported`; start and zone of its declaration are put in."""
 
     stream: str
     request: int
