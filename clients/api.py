@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Self
@@ -178,17 +179,35 @@ def server_of(url: str | None, key: str | None) -> tuple[str, dict[str, str]]:
     return address, {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def unreachable(url: str) -> ApiError:
-    """Nobody answers; said without what else an address may hold."""
+def unreachable(url: str, error: BaseException | None = None) -> ApiError:
+    """Nobody answers, or somebody whom we do not trust; said without what else an address may hold."""
     place = httpx.URL(url)
     where = f"{place.scheme}://{place.netloc.decode('ascii', 'replace')}"
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            why = error.verify_message
+            return ApiError(
+                "unreachable", f"the certificate of {where} is not trusted ({why}): name its issuer's in SSL_CERT_FILE"
+            )
+        error = error.__context__
     return ApiError("unreachable", f"no server answers at {where}: start one with `omnilive serve`, or give --url")
 
 
 def _connection(url: str | None, key: str | None) -> tuple[str, Json]:
     address, headers = server_of(url, key)
     # A proxy of the environment has no business between a client and its own camera server.
-    return address, {"base_url": address, "headers": headers, "timeout": _PATIENCE, "trust_env": False}
+    return address, {
+        "base_url": address,
+        "headers": headers,
+        "timeout": _PATIENCE,
+        "trust_env": False,
+        **_trust(address),
+    }
+
+
+def _trust(address: str) -> Json:
+    """Whom the system trusts, or SSL_CERT_FILE names: the same as for the live websocket."""
+    return {"verify": ssl.create_default_context()} if address.startswith("https:") else {}
 
 
 def _question(stream: str, question: str, options: Json) -> _Call:
@@ -226,7 +245,7 @@ def _body(response: httpx.Response) -> Json:
 
 def _lost(url: str, error: httpx.HTTPError) -> ApiError:
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return unreachable(url)
+        return unreachable(url, error)
     return ApiError("connection_lost", "the connection to the server was lost before the answer was complete")
 
 

@@ -35,12 +35,19 @@ class OwnServer:
 
     def __enter__(self) -> Self:
         began = time.monotonic()
-        if threading.current_thread() is threading.main_thread():
-            # Whoever ends us ends what we started: by default, SIGTERM would run no clean-up.
-            signal.signal(signal.SIGTERM, _leave)
+        held: list[int] = []
+        mine = threading.current_thread() is threading.main_thread()
+        if mine:
+            # Whoever ends us ends what we started, so not before `stop` knows what that is.
+            signal.signal(signal.SIGTERM, lambda number, frame: held.append(number))
         self._process = self._launch()
-        threading.Thread(target=self._listen, args=(self._process,), name="server-stdout", daemon=True).start()
         try:
+            if mine:
+                # By default, SIGTERM would run no clean-up.
+                signal.signal(signal.SIGTERM, _leave)
+            if held:
+                _leave(held[0], None)
+            threading.Thread(target=self._listen, args=(self._process,), name="server-stdout", daemon=True).start()
             self._wait_ready(began + self._patience_s)
         except BaseException:
             self.stop()

@@ -71,7 +71,7 @@ class Live:
         except InvalidStatus as refused:
             raise _refusal(refused) from refused
         except (OSError, WebSocketException) as error:
-            raise unreachable(base) from error
+            raise unreachable(base, error) from error
         self._replies: dict[str, Reply] = {}
         self._told: queue.SimpleQueue[Json | None] = queue.SimpleQueue()
         self._changed = threading.Condition()

@@ -40,6 +40,7 @@ class RtspCamera:
         self,
         path: str,
         *,
+        host: str = "127.0.0.1",
         port: int = 0,
         user: str | None = None,
         password: str = "",
@@ -53,7 +54,7 @@ class RtspCamera:
         """How many clients have ever connected."""
         self.sdp = describe(path)
         self._user, self._password = user, password
-        self._port = port
+        self._host, self._port = host, port
         self._listener: socket.socket | None = None
         self._sessions: list[_Session] = []
 
@@ -70,7 +71,7 @@ class RtspCamera:
 
     def start(self) -> Self:
         """Listen; on the same port again after `stop`."""
-        listener = socket.create_server(("127.0.0.1", self._port), backlog=64)
+        listener = socket.create_server((self._host, self._port), backlog=64)
         self._port = int(listener.getsockname()[1])
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), name="rtsp-camera", daemon=True).start()

@@ -75,7 +75,7 @@ class ReasoningSection(Section):
 class SampleSection(Section):
     """Which frames are looked at and which are encoded."""
 
-    fps: Annotated[float, Field(gt=0, le=60)] = 2.0
+    fps: Annotated[float, Field(ge=0.001, le=60)] = 2.0
     """Frames looked at per second; more finds shorter events and costs encoding."""
     change: Annotated[float, Field(ge=0, le=1)] = 0.002
     """Share of the picture that must differ from the last encoded frame."""
@@ -133,6 +133,8 @@ class LimitsSection(Section):
 
     body_bytes: Annotated[int, Field(ge=1024, le=LARGEST_RECORD)] = 2**20
     """A JSON body."""
+    header_bytes: Annotated[int, Field(ge=1024, le=2**20)] = 64 * 2**10
+    """A request's address and headers."""
     picture_bytes: Annotated[int, Field(ge=1024, le=LARGEST_RECORD)] = 16 * 2**20
     """A picture that is searched with."""
     archive_bytes: Annotated[int, Field(ge=1024, le=LARGEST_BYTES)] = 16 * 2**30
@@ -148,13 +150,13 @@ class LimitsSection(Section):
     questions: Annotated[int, Field(ge=1, le=4096)] = 64
     """Open questions of one stream."""
     connections: Annotated[int, Field(ge=1, le=2**20)] = 1024
-    """Requests and websockets under way."""
+    """Connections, those that have asked nothing yet included."""
     deadline_ms: Annotated[int, Field(ge=1, le=600_000)] = 60_000
     """Of a question that names none."""
     body_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
     """Between two pieces of a request's body, and for its headers."""
     send_timeout_s: Annotated[float, Field(gt=0, le=15)] = 6.0
-    """A websocket client that takes nothing for so long is dropped."""
+    """A websocket client that takes nothing of what waits for it for so long is dropped."""
     bad_messages: Annotated[int, Field(ge=1, le=2**20)] = 100
     """Bad websocket messages in a row before the connection is closed."""
     drain_s: Annotated[float, Field(ge=0, le=600)] = 30.0
@@ -179,6 +181,15 @@ class SecuritySection(Section):
     """Origins of web pages that may call, as https://example.org; the server's own is always one."""
     hosts: list[str] = []
     """Names in the Host header that are the server's, besides loopback and the bound address."""
+
+
+class TlsSection(Section):
+    """Encryption of the doors: https and wss instead of http and ws."""
+
+    cert: Path | None = None
+    """The server's certificate in PEM form, those of its chain behind it."""
+    key: Path | None = None
+    """The certificate's private key in PEM form, without passphrase."""
 
 
 class Config(Section):
@@ -226,6 +237,8 @@ class Config(Section):
     """Logs."""
     security: SecuritySection = SecuritySection()
     """Origins and hosts."""
+    tls: TlsSection = TlsSection()
+    """TLS."""
 
 
 def load_config(flags: Mapping[str, Any], env: Mapping[str, str], file: Path | None) -> Config:

@@ -118,6 +118,11 @@ def process_lost(stage: str) -> RequestError:
     return RequestError("process_lost", f"the {stage} process was lost and is being replaced: send the request again")
 
 
+def overfull() -> RequestError:
+    """The error of a connection that is one too many."""
+    return RequestError("too_many_connections", "the server has too many connections: try again in a moment")
+
+
 def not_ready(stage: str) -> RequestError:
     """The error of a request that needs a stage that is not there yet."""
     return RequestError("not_ready", f"the {stage} is starting: try again in a moment")

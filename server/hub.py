@@ -50,6 +50,7 @@ class Hub:
 
     def __init__(self, config: Config, metrics: Metrics | None = None, clocks: Clocks | None = None) -> None:
         self.core = Core(config, metrics or Metrics(), clocks or Clocks())
+        self.core.metrics.set_limits(config.limits.model_dump())
         self.registry = Registry(config.limits.streams)
         self.life = StreamLife(self.core, self.registry)
         self.questions = Questions(self.core, self.registry)

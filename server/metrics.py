@@ -78,7 +78,8 @@ class Metrics:
         self.progress_age = Gauge(
             "omnilive_process_progress_age_seconds", "Since a stage last did something", ["stage"], registry=registry
         )
-        self.connections = Gauge("omnilive_connections", "Requests and websockets under way", registry=registry)
+        self.connections = Gauge("omnilive_connections", "Connections, whatever they have said yet", registry=registry)
+        self.limits = Gauge("omnilive_limit", "The table of limits", ["name"], registry=registry)
         self.client_drops = Counter(
             "omnilive_client_messages_dropped_total", "For slow clients, by topic", ["topic"], registry=registry
         )
@@ -114,6 +115,11 @@ class Metrics:
             _remove(self.pushed, stream, outcome)
         for gauge in (self.lag, self.memory_bytes, self.memory_events):
             _remove(gauge, stream)
+
+    def set_limits(self, limits: Mapping[str, float]) -> None:
+        """Publish what may be asked for."""
+        for name, value in limits.items():
+            self.limits.labels(name).set(value)
 
     def set_stages(self, stages: Mapping[str, StageNumbers]) -> None:
         """Publish how the processes fare."""

@@ -1,10 +1,11 @@
-"""What is looked at before anything heavy is loaded: key, data folder, models, port. All or a StartError."""
+"""What is looked at before anything heavy is loaded: key, data folder, models, TLS, port. All or a StartError."""
 
 import errno
 import fcntl
 import ipaddress
 import logging
 import os
+import resource
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from server.keys import KeyFile, Keys, first_key
 from server.models import ResolvedModels, check_models, resolve_models
 from server.sources import resolve_source
 from server.times import parse_wall
+from server.tls import Certificate
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,9 @@ DATA_FORMAT = "1"
 
 USER_TIMEOUT_MS = 10_000
 """A peer that takes no byte for so long is gone: accepted sockets inherit it from the listening one."""
+
+OWN_DESCRIPTORS = 256
+"""What the server needs besides its clients' connections: children, rings, logs, keys."""
 
 _OURS = frozenset({"format", "lock", "keys", "keys.lock", "first-key"})
 
@@ -39,15 +44,17 @@ class Ground:
     listener: socket.socket
     keys: Keys
     env_key: str | None
+    tls: Certificate
     _held: ExitStack = field(repr=False)
 
     @property
     def address(self) -> str:
-        """Where clients on this machine reach it, as `http://host:port`."""
+        """Where clients on this machine reach it, as `http://host:port`, https with TLS."""
         host, port = self.listener.getsockname()[:2]
         if ipaddress.ip_address(host).is_unspecified:
             host = "::1" if ":" in host else "127.0.0.1"
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self.tls.context is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def close(self) -> None:
         """Give back port and folder."""
@@ -64,13 +71,18 @@ def prepare(config: Config, env: Mapping[str, str]) -> Ground:
     check_streams(config)
     models = resolve_models(config, env)
     check_models(models, config.trust_remote_code)
+    tls = Certificate(config.tls.cert, config.tls.key)
+    if tls.context is None and not is_loopback(config.host):
+        log.warning(
+            "keys and pictures go over the network as plain text: give --tls-cert and --tls-key, or let a proxy encrypt"
+        )
     with ExitStack() as held:
         open_data(config.data, held)
         if config.create_key and not there_are:
             log.warning("the server's first key is in %s", first_key(config.data))
         keys = Keys(file, key, closed=not is_loopback(config.host))
         listener = held.enter_context(bind(config.host, config.port))
-        return Ground(config, models, listener, keys, key, held.pop_all())
+        return Ground(config, models, listener, keys, key, tls, held.pop_all())
 
 
 def is_loopback(host: str) -> bool:
@@ -148,6 +160,18 @@ def _check_format(file: Path) -> None:
             )
         return
     write_private(file, f"{DATA_FORMAT}\n")
+
+
+def make_room(connections: int) -> None:
+    """Raise the process's limit of open files for so many connections, as far as it may be raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OWN_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    given = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (given, hard))
+    if given < wanted:
+        log.warning("only %d files may be open, %d may be needed: raise it (ulimit -n)", given, wanted)
 
 
 def bind(host: str, port: int) -> socket.socket:

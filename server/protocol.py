@@ -4,15 +4,34 @@ import re
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from server.schemas import NO_NUL, SAYS_SOMETHING, STREAM_ID_PATTERN, TIME, source_schema, time_zones
 
 STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 """What a stream may be called."""
 
 Pace = Literal["real", "fast"]
 State = Literal["connecting", "live", "frozen", "offline", "ended", "failed"]
-TimeSpec = str | float | None
+TimeSpec = Annotated[str | float | None, WithJsonSchema(TIME)]
 """RFC 3339 with offset, `-10m` before now, or seconds of media time."""
+
+
+def _whole(value: Any) -> Any:
+    """A whole number that is written with a fraction of zero: JSON knows no difference."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_WHOLE = BeforeValidator(_whole)
 
 
 class Request(BaseModel):
@@ -80,14 +99,14 @@ class SourceSpec(Request):
 class SampleOptions(Request):
     """How a stream is sampled."""
 
-    fps: Annotated[float, Field(gt=0, le=60)] | None = None
+    fps: Annotated[float, Field(ge=0.001, le=60)] | None = None
 
 
 class MemoryOptionsSpec(Request):
     """Bounds of a stream's memory."""
 
     max_event_s: Annotated[float, Field(ge=1, le=86_400)] | None = None
-    max_bytes: Annotated[int, Field(ge=1_048_576, le=2**53)] | None = None
+    max_bytes: Annotated[int, Field(ge=1_048_576, le=2**53), _WHOLE] | None = None
     max_age_s: Annotated[float, Field(ge=1, le=3_153_600_000)] | None = None
 
 
@@ -96,8 +115,8 @@ class StreamOptions(Request):
 
     sample: SampleOptions | None = None
     memory: MemoryOptionsSpec | None = None
-    prompt: Annotated[str, StringConstraints(max_length=8192)] | None = None
-    time_zone: Annotated[str, StringConstraints(max_length=64)] | None = None
+    prompt: Annotated[str, StringConstraints(max_length=8192), Field(json_schema_extra=NO_NUL)] | None = None
+    time_zone: Annotated[str, StringConstraints(max_length=64), Field(json_schema_extra=time_zones())] | None = None
 
     @field_validator("prompt")
     @classmethod
@@ -113,8 +132,8 @@ class StreamOptions(Request):
 class StreamRequest(StreamOptions):
     """POST /v1/streams, and a stream declared in the configuration."""
 
-    id: str
-    source: SourceSpec
+    id: Annotated[str, Field(json_schema_extra={"pattern": STREAM_ID_PATTERN})]
+    source: Annotated[SourceSpec, WithJsonSchema(source_schema())]
 
     @field_validator("id")
     @classmethod
@@ -127,15 +146,15 @@ class StreamRequest(StreamOptions):
 class QuestionRequest(Request):
     """A question to one stream."""
 
-    question: Annotated[str, StringConstraints(min_length=1)]
+    question: Annotated[str, StringConstraints(min_length=1), Field(json_schema_extra=SAYS_SOMETHING)]
     since: TimeSpec = None
     until: TimeSpec = None
-    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 256
-    deadline_ms: Annotated[int, Field(ge=1, le=600_000)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=4096), _WHOLE] = 256
+    deadline_ms: Annotated[int, Field(ge=1, le=600_000), _WHOLE] | None = None
     stream: bool = False
     conversation: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(ge=0, le=2**53), _WHOLE] = 0
 
     @field_validator("question")
     @classmethod

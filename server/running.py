@@ -1,21 +1,20 @@
 """A server between start and stop: the doors open first, then the stages; at the end the other way round."""
 
 import asyncio
-import contextlib
 import logging
 import sys
-from collections.abc import Generator
 
 import uvicorn
 
 from server.doors.app import create_app
-from server.doors.protocol_http import BoundedHttp
+from server.doors.listening import BACKLOG, Doors
+from server.doors.protocol_http import BoundedHttp, descriptors_for
 from server.doors.protocol_ws import PING_EVERY_S, PONG_WITHIN_S, DrainingWebSocket
 from server.errors import START_CODES, ServerFailed, StartError
 from server.hub import Hub
 from server.ipc.keeper import HostLimits
 from server.ipc.supervisor import StageHost, StageStartFailed
-from server.preflight import Ground
+from server.preflight import Ground, make_room
 from server.settings import stage_configs
 from server.sources import secrets_of
 
@@ -23,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 GOING_AWAY = 1001
 NO_LONGER_ALLOWED = 1008
-KEYS_EVERY_S = 1.0
+FILES_EVERY_S = 1.0
 STAGES_GRACE_S = 3.0
 SOCKETS_GRACE_S = 1.0
 HURRY_S = 0.2
@@ -47,11 +46,14 @@ class Running:
 
     async def run(self) -> int:
         """Until asked to stop. Raises StartError or ServerFailed."""
+        limits = self._ground.config.limits
+        logger.info("limits: %s", " ".join(f"{name}={value}" for name, value in limits.model_dump().items()))
+        make_room(descriptors_for(limits.connections))
         host = self._host()
         self._hub.attach(host)
         self._ground.keys.on_change = self._shut_out
         doors = self._doors()
-        looking = asyncio.create_task(self._look_at_keys())
+        looking = asyncio.create_task(self._look_at_files())
         serving = asyncio.create_task(doors.serve(sockets=[self._ground.listener]))
         try:
             if await self._start(host):
@@ -64,11 +66,12 @@ class Running:
             looking.cancel()
             await self._shut(doors, serving, host)
 
-    async def _look_at_keys(self) -> None:
+    async def _look_at_files(self) -> None:
         """Keys that are revoked beside us end the websockets that they opened, also while nobody asks anything."""
         while True:
-            await asyncio.sleep(KEYS_EVERY_S)
+            await asyncio.sleep(FILES_EVERY_S)
             self._ground.keys.refresh()
+            self._ground.tls.refresh()
 
     def _shut_out(self) -> None:
         keys = self._ground.keys
@@ -138,9 +141,11 @@ class Running:
 
     def _doors(self) -> uvicorn.Server:
         limits = self._ground.config.limits
-        BoundedHttp.patience_s = limits.body_timeout_s
+        BoundedHttp.patience_s, BoundedHttp.head_bytes = limits.body_timeout_s, limits.header_bytes
+        BoundedHttp.most, DrainingWebSocket.patience_s = limits.connections, limits.send_timeout_s
+        app = create_app(self._hub, self._ground.keys)
         config = uvicorn.Config(
-            create_app(self._hub, self._ground.keys),
+            app,
             http=BoundedHttp,
             ws=DrainingWebSocket,
             ws_max_size=limits.message_bytes,
@@ -154,18 +159,11 @@ class Running:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=2048,
+            backlog=BACKLOG,
         )
-        return _Doors(config)
+        doors = Doors(config, self._ground.tls.context, limits.body_timeout_s)
+        app.connections = lambda: len(doors.server_state.connections)
+        return doors
 
 
 _FIRST = asyncio.FIRST_COMPLETED
-
-
-class _Doors(uvicorn.Server):
-    """Signals are the run's to handle: the doors stay open while questions end."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leave them alone."""
-        yield

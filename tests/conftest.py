@@ -1,8 +1,11 @@
 """What all tests share: markers for what a machine may lack, and a short video."""
 
+import ipaddress
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 
@@ -71,3 +74,44 @@ def _write_clip(path: Path, shots: int, frames: int, fps: int, size: tuple[int, 
             frame.pts, frame.time_base = n, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A self-signed certificate and its key, as files."""
+
+    cert: Path
+    key: Path
+
+
+MakePair = Callable[..., Pair]
+
+
+@pytest.fixture(scope="session")
+def make_pair(tmp_path_factory: pytest.TempPathFactory) -> MakePair:
+    """Makes a certificate for 127.0.0.1 and localhost: `make_pair(starts_d=-1, ends_d=90, password=b"")`; days."""
+
+    def make(starts_d: float = -1, ends_d: float = 90, password: bytes = b"") -> Pair:
+        folder = tmp_path_factory.mktemp("tls")
+        pair = Pair(folder / "cert.pem", folder / "key.pem")
+        _write_pair(pair, datetime.now(UTC), timedelta(days=starts_d), timedelta(days=ends_d), password)
+        return pair
+
+    return make
+
+
+def _write_pair(pair: Pair, now: datetime, starts: timedelta, ends: timedelta, password: bytes) -> None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).add_extension(names, critical=False)
+    cert = builder.not_valid_before(now + starts).not_valid_after(now + ends).sign(key, hashes.SHA256())
+    pair.cert.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8
+    hidden = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    pair.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, hidden))

@@ -79,6 +79,16 @@ def test_every_benchmark_is_documented() -> None:
             assert (ROOT / (part.module.replace(".", "/") + ".py")).is_file()
 
 
+def test_every_bar_of_reliability_has_its_tests() -> None:
+    rows = re.findall(r"^\| ([A-Z]\d+) \|(.+)\|$", (ROOT / "docs/reliability.md").read_text(), re.MULTILINE)
+    assert len(rows) == len({bar for bar, _ in rows})
+    for bar, row in rows:
+        named = re.findall(r"`(tests/[\w/.]+)`", row)
+        assert named, bar
+        for test in named:
+            assert (ROOT / test).is_file(), f"{bar}: {test}"
+
+
 def test_dependencies_are_bounded_and_say_why_they_are_there() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     project = tomllib.loads(text)["project"]

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 keys = typer.Typer(help="Make, list or revoke API keys.", no_args_is_help=True)
 
-Data = Annotated[Path | None, typer.Option(help="Data folder of the server [$XDG_DATA_HOME/omnilive].")]
+Data = Annotated[
+    Path | None, typer.Option(help="Data folder of the server [$OMNILIVE_DATA, else $XDG_DATA_HOME/omnilive].")
+]
 Name = Annotated[str, typer.Argument(help="The key's name.")]
 
 
@@ -69,4 +71,4 @@ def _file(data: Path | None) -> "KeyFile":
     from server.config import default_data
     from server.keys import KeyFile
 
-    return KeyFile(data or Path(default_data(os.environ)))
+    return KeyFile(data or Path(os.environ.get("OMNILIVE_DATA") or default_data(os.environ)))

@@ -24,6 +24,10 @@ def serve(
     asr: Annotated[str | None, typer.Option(help="Speech recogniser: folder or hub id [off].")] = None,
     file: File = None,
     allow_files: Annotated[list[str] | None, typer.Option(help="Folder whose files may be streams.")] = None,
+    tls_cert: Annotated[
+        str | None, typer.Option(help="Certificate in PEM form: https and wss instead of http.")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option(help="The certificate's private key in PEM form.")] = None,
     create_key: Annotated[bool, typer.Option(help="Make a key where there is none; DATA/first-key holds it.")] = False,
     trust_remote_code: Annotated[bool, typer.Option(help="Run code that a checkpoint brings.")] = False,
 ) -> int:
@@ -37,6 +41,7 @@ def serve(
         "host": host, "port": port, "data": data, "model": model, "encoder": encoder, "asr": asr,
         "allow_files": allow_files or None, "trust_remote_code": trust_remote_code or None,
         "create_key": create_key or None, "model_name": model_name,
+        "tls": {"cert": tls_cert, "key": tls_key},
     }  # fmt: skip
     try:
         loaded = load_config(flags, os.environ, file)

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import WithJsonSchema
 
 from memory.messages import FOREVER_US, EventPage
 from server.doors.replies import CHECKED, ERRORS, Limit, Since, Stream, TheHub, Until, needs
@@ -10,6 +11,7 @@ from server.errors import RequestError
 from server.hub import Hub
 from server.pictures import check_picture
 from server.protocol import EventList, EventReply
+from server.schemas import SAYS_SOMETHING
 from server.streams import StreamEntry
 from server.times import parse_range
 from server.views import event_reply
@@ -17,7 +19,8 @@ from server.views import event_reply
 router = APIRouter(prefix="/v1/streams/{id}/events", tags=["events"], responses=ERRORS, dependencies=CHECKED)
 
 EventId = Annotated[str, Path(max_length=128)]
-Cursor = Annotated[str | None, Query(max_length=1024)]
+_CursorText = Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[tr][0-9]{1,12}$"})]
+Cursor = Annotated[_CursorText | None, Query(max_length=1024, description="the next_cursor of the page before")]
 _JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "description": "the frame as stored"}}
 
 
@@ -34,7 +37,7 @@ def _list(entry: StreamEntry, page: EventPage) -> EventList:
 async def list_events(
     hub: TheHub,
     entry: Stream,
-    q: Annotated[str | None, Query(min_length=1, max_length=4096)] = None,
+    q: Annotated[str | None, Query(min_length=1, max_length=4096, json_schema_extra=SAYS_SOMETHING)] = None,
     since: Since = None,
     until: Until = None,
     limit: Limit = 50,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from server.config import Config
 from server.core import Core
-from server.errors import RequestError, internal_error, not_ready
+from server.errors import RequestError, internal_error, not_ready, overfull
 from server.keys import ANYONE, Keys, Principal
 from server.logs import request_id
 from server.views import error_body
@@ -45,7 +45,10 @@ class Guard:
         self._core = core
         self._config: Config = core.config
         self._keys = keys
-        self._connections = 0
+        self._under_way = 0
+        self.connections: Callable[[], int] = lambda: self._under_way
+        """How many there are; a server that sees them from their first byte on says so itself."""
+        core.metrics.connections.set_function(self._count)
         self._own_hosts = {config_host(core.config.host), *(host.lower() for host in core.config.security.hosts)}
         self._origins = {origin.lower().rstrip("/") for origin in core.config.security.origins}
 
@@ -58,20 +61,21 @@ class Guard:
         given = headers.get("x-request-id", "")
         name = given if _GOOD_REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         token = request_id.set(name)
-        self._connections += 1
-        self._core.metrics.connections.set(self._connections)
+        self._under_way += 1
         try:
             await self._admit(scope, headers, receive, _Reply(self._core, scope, send, name, self._partner(headers)))
         finally:
-            self._connections -= 1
-            self._core.metrics.connections.set(self._connections)
+            self._under_way -= 1
             request_id.reset(token)
+
+    def _count(self) -> int:
+        return self.connections()
 
     async def _admit(self, scope: Scope, headers: dict[str, str], receive: Receive, reply: "_Reply") -> None:
         try:
             self._check_place(scope, headers)
-            if self._connections > self._config.limits.connections and scope["path"] not in _QUIET:
-                raise RequestError("too_many_connections", "the server has too many connections: try again in a moment")
+            if self.connections() > self._config.limits.connections and scope["path"] not in _QUIET:
+                raise overfull()
             if reply.is_preflight(headers):
                 await reply.allow()
                 return

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 router = APIRouter(dependencies=CHECKED)
 
 STATE_EVERY_S = 1.0
-GOING_AWAY, BAD_MESSAGES, OVERLOADED = 1001, 1008, 1013
+GOING_AWAY, BAD_MESSAGES = 1001, 1008
 
 
 class Closed(Exception):
@@ -273,17 +273,16 @@ class Session:
         await self._send(said)
 
     async def _send(self, message: dict[str, Any], attached: bytes | None = None) -> None:
-        """One message, with what belongs right behind it. A client that takes nothing for long ends the session."""
+        """One message, with what belongs right behind it; on its way when this returns.
+
+        The connection ends, and the session with it, where the client takes nothing for long.
+        """
         text = json.dumps(message)
         async with self._sending:
             try:
-                async with asyncio.timeout(self._limits.send_timeout_s):
-                    await self._socket.send_text(text)
-                    if attached is not None:
-                        await self._socket.send_bytes(attached)
-            except TimeoutError:
-                self._hub.sessions.close(self, OVERLOADED)
-                raise WebSocketDisconnect(OVERLOADED) from None
+                await self._socket.send_text(text)
+                if attached is not None:
+                    await self._socket.send_bytes(attached)
             except (RuntimeError, OSError):
                 # The framework's way to say that the connection is closed; an error of ours is none of these here.
                 raise WebSocketDisconnect from None

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Final
 
 from server.doors.guard import error_bytes
-from server.errors import RequestError
+from server.errors import RequestError, overfull
 
 DRAIN_S: Final = 5.0
 """How long a refused client is read on: closed on unread bytes, the connection would be reset over the answer."""
@@ -27,10 +27,19 @@ def refusal_body(status: HTTPStatus) -> bytes:
 
 def refusal_response(status: HTTPStatus) -> bytes:
     """A whole HTTP response, after which the connection ends."""
-    body = refusal_body(status)
+    return _response(status, refusal_body(status))
+
+
+def overfull_response() -> bytes:
+    """What a connection that is one too many hears, whatever it would have asked."""
+    error = overfull()
+    return _response(HTTPStatus(error.status), error_bytes(error), f"retry-after: {error.retry_after_s}\r\n")
+
+
+def _response(status: HTTPStatus, body: bytes, more: str = "") -> bytes:
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
         f"date: {formatdate(usegmt=True)}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
-        "connection: close\r\n\r\n"
+        f"{more}connection: close\r\n\r\n"
     )
     return head.encode() + body

@@ -1,11 +1,13 @@
 """What all routes share: who asks, the hub, errors of the framework in the shape of ours, times in the address."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 
@@ -13,6 +15,7 @@ from server.errors import RequestError, internal_error
 from server.hub import Hub
 from server.keys import Principal
 from server.protocol import ErrorReply
+from server.schemas import TIME_IN_ADDRESS
 from server.streams import StreamEntry
 from server.views import error_body
 
@@ -85,8 +88,9 @@ TheHub = Annotated[Hub, Depends(hub_of)]
 Who = Annotated[Principal, Depends(principal_of)]
 Stream = Annotated[StreamEntry, Depends(stream_of)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
-Since = Annotated[str | None, Query(description="RFC 3339 with offset, -10m before now, or seconds of media time")]
-Until = Annotated[str | None, Query(description="like since; the range is [since, until)")]
+_TimeText = Annotated[str, WithJsonSchema(TIME_IN_ADDRESS)]
+Since = Annotated[_TimeText | None, Query()]
+Until = Annotated[_TimeText | None, Query(description="like since; the range is [since, until)")]
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorReply, "description": "an error, see `code`"}
@@ -120,9 +124,22 @@ def _framework_error(request: HTTPConnection, error: Exception) -> JSONResponse:
     status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
     code, message = _FRAMEWORK.get(status, ("invalid_json", "the body is not JSON"))
     response = error_response(RequestError(code, message))
-    if headers and "Allow" in headers:
+    if status == 405 and (methods := _methods_at(request)):
+        response.headers["Allow"] = ", ".join(sorted(methods))
+    elif headers and "Allow" in headers:
         response.headers["Allow"] = headers["Allow"]
     return response
+
+
+def _methods_at(request: HTTPConnection) -> set[str]:
+    """All methods of an address; the framework itself names those of the first route that it found."""
+    path = request.scope["path"]
+    found = (operations for template, operations in request.app.openapi()["paths"].items() if _is_of(path, template))
+    return {method.upper() for operations in found for method in operations}
+
+
+def _is_of(path: str, template: str) -> bool:
+    return re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path) is not None
 
 
 def _invalid_request(request: HTTPConnection, error: Exception) -> JSONResponse:

@@ -3,6 +3,7 @@
 import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -14,7 +15,8 @@ from server.metrics import CONTENT_TYPE, label_of
 from server.protocol import LiveReply, ProcessView, ReadyReply, ServerReply
 from server.views import lag_ms
 
-router = APIRouter(tags=["server"], responses={503: ERRORS[503]})
+router = APIRouter(tags=["server"], responses={status: ERRORS[status] for status in (400, 403, 405, 413, 503)})
+_GUARDED: dict[int | str, dict[str, Any]] = {status: ERRORS[status] for status in (401, 404, 429, 500)}
 
 
 def server_version() -> str:
@@ -45,7 +47,7 @@ async def readyz(hub: TheHub) -> Response:
     return JSONResponse(reply.model_dump(), 200 if ready else 503, {} if ready else {"Retry-After": "2"})
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, responses=_GUARDED)
 async def metrics(hub: TheHub, who: Who) -> Response:
     """In Prometheus's text format."""
     _operator_only(who)
@@ -57,7 +59,7 @@ async def metrics(hub: TheHub, who: Who) -> Response:
     return Response(numbers.text(), media_type=CONTENT_TYPE)
 
 
-@router.get("/v1/server", dependencies=CHECKED)
+@router.get("/v1/server", dependencies=CHECKED, responses=_GUARDED)
 async def server(hub: TheHub, who: Who) -> ServerReply:
     """Version, processes and limits."""
     _operator_only(who)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -46,6 +47,8 @@ class StageProcess:
     """A running child. Start it from the main thread: it dies with the thread that started it (PR_SET_PDEATHSIG)."""
 
     def __init__(self, stage: StageName, links: Links, command: Command = worker_command) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("a stage is started from the main thread: it dies with the thread that starts it")
         self.stage = stage
         parent_end, child_end = socket_pair()
         fds = {"control": [child_end.fileno()], **links.stage_fds(stage)}

@@ -88,3 +88,9 @@ def test_bad_names_and_scopes_are_refused_in_one_line(omnilive: Any, tmp_path: P
         assert refused.returncode in {1, 2}
         assert refused.stdout == ""
         assert "error[invalid_field]" in refused.stderr.splitlines()[-1]
+
+
+def test_keys_are_made_where_the_environment_says_that_the_data_are(omnilive: Any, tmp_path: Path) -> None:
+    made = omnilive("keys", "create", "viewer", OMNILIVE_DATA=str(tmp_path / "data"))
+    assert made.stdout.startswith("ol_")
+    assert (tmp_path / "data" / "keys").is_file()

@@ -1,6 +1,5 @@
 """The live websocket: media in, questions, what is told, how it ends."""
 
-import asyncio
 import struct
 from typing import Any
 
@@ -415,31 +414,6 @@ def test_a_server_that_stops_says_goodbye(live_rig: Any) -> None:
         with pytest.raises(WebSocketDisconnect) as caught:
             after(socket, "never")
         assert caught.value.code == 1001
-
-
-async def test_a_client_that_does_not_read_is_dropped(make_rig: Any) -> None:
-    rig = make_rig(limits={"send_timeout_s": 0.05})
-    await rig.add()
-    blocked = asyncio.Event()
-
-    async def receive() -> Any:
-        if not blocked.is_set():
-            blocked.set()
-            return {"type": "websocket.connect"}
-        await asyncio.Event().wait()
-
-    async def send(message: Any) -> None:
-        if message["type"] != "websocket.accept":
-            await asyncio.Event().wait()
-
-    scope = {
-        "type": "websocket", "path": "/v1/streams/cam/live", "raw_path": b"", "root_path": "", "query_string": b"",
-        "headers": [(b"host", b"127.0.0.1")], "subprotocols": [], "scheme": "ws",
-        "extensions": {"websocket.http.response": {}},
-    }  # fmt: skip
-    await asyncio.wait_for(rig.app(scope, receive, send), 5)
-    assert rig.hub.sessions.idle.is_set()
-    assert rig.hub.registry.find("default", "cam").watchers == []
 
 
 async def test_what_waits_for_a_slow_client_is_bounded(rig: Any) -> None:

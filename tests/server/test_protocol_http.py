@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from server.doors.protocol_http import HEAD_BYTES, BoundedHttp
+from server.doors import protocol_http
+from server.doors.protocol_http import BoundedHttp
 from server.doors.protocol_ws import DrainingWebSocket
 
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
@@ -70,7 +71,7 @@ async def refused(reader: asyncio.StreamReader, status: int, code: str) -> None:
 
 async def pour(writer: asyncio.StreamWriter, piece: bytes) -> None:
     """More than any limit; the server may go meanwhile."""
-    for _ in range(4 * HEAD_BYTES // len(piece)):
+    for _ in range(4 * BoundedHttp.head_bytes // len(piece)):
         writer.write(piece)
         await writer.drain()
 
@@ -183,3 +184,48 @@ async def test_a_handshake_that_is_none_is_refused_as_an_error_object(headers: b
         reader, writer = await connect()
         writer.write(WEBSOCKET + headers + b"\r\n")
         await refused(reader, status, "invalid_field" if status == 400 else "too_large")
+
+
+async def test_connections_count_before_they_say_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedHttp, "most", 3)
+    monkeypatch.setattr(protocol_http, "HEALTH_SPARE", 1)
+    async with serving() as connect:
+        heard = [await connect() for _ in range(4)]
+        reader, _ = await connect()
+        status, headers, body = await said(reader)
+        assert (status, headers["retry-after"]) == (429, "1")
+        assert json.loads(body)["error"]["code"] == "too_many_connections"
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        crowd = [await connect() for _ in range(8)]
+        assert any([await asyncio.wait_for(ended(reader), 10) for reader, _ in crowd]), "beyond twice as many: no word"
+        heard[0][1].write(GOOD)
+        assert (await said(heard[0][0]))[0] == 200
+
+
+async def ended(reader: asyncio.StreamReader) -> bool:
+    """Whether a connection ends without a word."""
+    try:
+        return await reader.read() == b""
+    except ConnectionError:
+        return True
+
+
+async def test_what_comes_behind_an_early_answer_is_read_no_further() -> None:
+    async with serving() as connect:
+        reader, writer = await connect()
+        writer.write(GOOD.replace(b"GET / ", b"POST /early ")[:-2] + b"Content-Length: 1000000000\r\n\r\n")
+        assert (await said(reader))[0] == 200
+        assert await poured(writer) < 20 * 2**20, "what the kernel's buffers take, and little more"
+
+
+async def poured(writer: asyncio.StreamWriter) -> int:
+    """How many bytes can be sent before nobody takes any more."""
+    sent = 0
+    try:
+        while sent < 10**9:
+            writer.write(bytes(100_000))
+            await asyncio.wait_for(writer.drain(), 1)
+            sent += 100_000
+    except (TimeoutError, ConnectionError):
+        pass
+    return sent

@@ -8,6 +8,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from server.doors import protocol_ws
 from server.doors.protocol_ws import PING_EVERY_S, PONG_WITHIN_S, DrainingWebSocket
 
 HANDSHAKE = (
@@ -25,6 +26,9 @@ class Wire:
 
     def get_extra_info(self, name: str) -> None:
         return None
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        assert high == 0
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -48,14 +52,14 @@ class Wire:
 class Peer:
     """An accepted websocket, and what its two ends do."""
 
-    def __init__(self) -> None:
+    def __init__(self, wire: Wire | None = None) -> None:
         self.take = asyncio.Event()
         self.ended: list[int] = []
         config = uvicorn.Config(
             self._app, ws_ping_interval=PING_EVERY_S, ws_ping_timeout=PONG_WITHIN_S, interface="asgi3", log_config=None
         )
         config.load()
-        self.wire = Wire()
+        self.wire = wire or Wire()
         self.protocol = DrainingWebSocket(config, ServerState(), {})
         self.protocol.connection_made(self.wire)  # type: ignore[arg-type]
         self.protocol.data_received(HANDSHAKE)
@@ -99,6 +103,7 @@ async def peer() -> Any:
 
 def test_together_the_clocks_keep_the_promise() -> None:
     assert PING_EVERY_S + PONG_WITHIN_S + 1 < 15
+    assert DrainingWebSocket.patience_s + 1.5 < 15
 
 
 async def test_a_sender_whose_pong_waits_behind_its_media_stays(peer: Peer) -> None:
@@ -133,3 +138,64 @@ async def test_a_client_that_does_not_read_is_dropped_as_one_too_many(peer: Peer
     while not peer.ended:
         await asyncio.sleep(0)
     assert peer.ended == [1013]
+
+
+class SlowWire(Wire):
+    """A wire whose client has acknowledged so many bytes, and for which so many wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = self.waiting = 0
+
+    def get_extra_info(self, name: str) -> Any:
+        return self if name == "socket" else None
+
+    def getsockname(self) -> None:
+        return None
+
+    getpeername = getsockname
+
+    def setsockopt(self, *options: int) -> None:
+        pass
+
+    def getsockopt(self, *options: int) -> bytes:
+        return bytes(120) + struct.pack("Q16xI", self.taken, self.waiting)
+
+
+@pytest.fixture
+async def slow(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(protocol_ws, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(DrainingWebSocket, "patience_s", 0.05)
+    made = await Peer(SlowWire()).accepted()
+    yield made
+    made.protocol.connection_lost(None)
+
+
+async def test_who_takes_a_little_at_a_time_stays(slow: Any) -> None:
+    slow.protocol.pause_writing()
+    for _ in range(20):
+        slow.wire.taken += 1
+        await asyncio.sleep(0.01)
+    slow.wire.waiting = 1
+    slow.protocol.send_keepalive_ping()
+    slow.wire.taken += 1
+    slow.protocol.keepalive_timeout()
+    assert not slow.wire.closing
+    slow.protocol.resume_writing()
+    await asyncio.sleep(0.1)
+    assert not slow.wire.closing
+
+
+async def test_who_takes_nothing_of_what_waits_is_dropped(slow: Any) -> None:
+    slow.wire.waiting = 1
+    slow.protocol.pause_writing()
+    while not slow.wire.closing:
+        await asyncio.sleep(0.01)
+    assert struct.pack("!H", 1013) in slow.wire.written
+
+
+async def test_what_was_taken_whole_is_no_excuse_for_silence(slow: Any) -> None:
+    slow.protocol.send_keepalive_ping()
+    slow.wire.taken += 6
+    slow.protocol.keepalive_timeout()
+    assert slow.wire.closing

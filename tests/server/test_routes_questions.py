@@ -466,3 +466,15 @@ async def test_docs(rig: Any) -> None:
     statuses = {status for path in paths.values() for operation in path.values() for status in operation["responses"]}
     assert "422" not in statuses
     assert "HTTPValidationError" not in msgspec.json.encode(document).decode()
+
+
+async def test_the_document_asks_for_a_key_where_the_server_does(rig: Any, make_rig: Any) -> None:
+    async with rig.client() as client:
+        assert "security" not in (await client.get("/openapi.json")).json()
+    async with make_rig(key="ol_k").client(Authorization="Bearer ol_k") as client:
+        document = (await client.get("/openapi.json")).json()
+    assert document["security"] == [{"key": []}]
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    assert document["paths"]["/livez"]["get"]["security"] == []
+    errors = document["paths"]["/metrics"]["get"]["responses"]["403"]["content"]
+    assert list(errors) == ["application/json"]

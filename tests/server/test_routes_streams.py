@@ -28,6 +28,7 @@ from perception.messages import (
 from server.logs import redactor
 
 PUSH = {"push": True, "pace": "real"}
+JSON = {"Content-Type": "application/json"}
 
 
 async def refused(client: Any, status: int, code: str, method: str, path: str, **request: Any) -> Any:
@@ -121,7 +122,7 @@ async def test_what_the_stages_are_told(rig: Any) -> None:
 )
 async def test_bad_streams(rig: Any, body: str, code: str, param: str | None) -> None:
     async with rig.client() as client:
-        response = await client.post("/v1/streams", content=body, headers={"Content-Type": "application/json"})
+        response = await client.post("/v1/streams", content=body, headers=JSON)
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (400, code), error
     if param is not None:
@@ -136,7 +137,7 @@ async def test_hostile_json(rig: Any) -> None:
     ]  # fmt: skip
     async with rig.client() as client:
         for body in bodies:
-            response = await client.post("/v1/streams", content=body, headers={"Content-Type": "application/json"})
+            response = await client.post("/v1/streams", content=body, headers=JSON)
             assert response.status_code == 400
             assert response.json()["error"]["code"] in ("invalid_json", "invalid_field")
             assert len(response.content) < 2000
@@ -360,11 +361,27 @@ async def test_forget_waits_for_a_perception_that_is_replaced(rig: Any) -> None:
         assert (await forgetting).status_code == 200
 
 
-async def test_archives_come_later(rig: Any) -> None:
-    await rig.add()
+async def test_sampling_so_rare_that_no_clock_counts_it_is_refused(rig: Any) -> None:
+    """It would end the perception process: a period without end."""
     async with rig.client() as client:
-        for method in ("GET", "PUT"):
-            await refused(client, 404, "not_found", method, "/v1/streams/cam/memory")
+        for fps, status in ((1e-310, 400), (0.0009, 400), (0.001, 201), (60.1, 400)):
+            body = {"id": "rare", "source": PUSH, "sample": {"fps": fps}}
+            assert (await client.post("/v1/streams", json=body)).status_code == status
+
+
+async def test_a_whole_number_may_have_a_fraction_of_zero(rig: Any) -> None:
+    async with rig.client() as client:
+        for written, status in (("2097152.0", 201), ("2097152.5", 400), ('"2097152"', 400), ("true", 400)):
+            body = f'{{"id": "a", "source": {{"push": true}}, "memory": {{"max_bytes": {written}}}}}'
+            response = await client.post("/v1/streams", content=body, headers=JSON)
+            assert response.status_code == status, written
+
+
+async def test_an_address_names_all_its_methods(rig: Any) -> None:
+    async with rig.client() as client:
+        for path, methods in (("/v1/streams", "GET, POST"), ("/v1/streams/a", "DELETE, GET, PATCH"), ("/livez", "GET")):
+            response = await client.request("TRACE", path)
+            assert (response.status_code, response.headers["allow"]) == (405, methods)
 
 
 async def test_framework_errors_have_our_shape(rig: Any) -> None:
