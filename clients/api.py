@@ -5,7 +5,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 from urllib.parse import quote
 
 import httpx
@@ -80,6 +80,27 @@ class Api:
     def picture(self, path: str) -> bytes:
         """GET a picture."""
         return self._send(_Call("GET", path)).content
+
+    def export(self, stream: str, file: BinaryIO) -> int:
+        """A stream's archive, written into a file as it comes; its length. Raises OSError of the file too."""
+        written = 0
+        try:
+            with self._http.stream("GET", resource("streams", stream, "memory")) as response:
+                if not response.is_success:
+                    response.read()
+                _check(response)
+                for piece in response.iter_bytes():
+                    written += file.write(piece)
+        except httpx.HTTPError as error:
+            raise _lost(self.url, error) from error
+        return written
+
+    def take_in(self, stream: str, file: BinaryIO) -> Json:
+        """A new stream with the memory of an archive."""
+        try:
+            return _body(_check(self._http.put(resource("streams", stream, "memory"), content=_pieces(file))))
+        except httpx.HTTPError as error:
+            raise _lost(self.url, error) from error
 
     def add(self, stream: str, source: Json, **options: Any) -> Json:
         """Add a stream."""
@@ -191,6 +212,11 @@ def _trust(address: str) -> Json:
 
 def _question(stream: str, question: str, options: Json) -> _Call:
     return _Call("POST", resource("streams", stream, "questions"), body={"question": question, **_given(options)})
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(2**20):
+        yield piece
 
 
 def _given(options: Json) -> Json:

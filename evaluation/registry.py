@@ -212,6 +212,53 @@ _ALL = (
         limit_s=(720, 3600),
     ),
     Bench(
+        "recall",
+        "how long a recall takes, and what a memory takes on disk and in RAM",
+        (
+            Part(
+                "evaluation.micro.recall",
+                (
+                    Owed("recall.p99_ms", "ms", "<= 20"),
+                    Owed("recall.planted", "share", ">= 0.99"),
+                    Owed("index.rebuild_s", "s", "<= 1"),
+                    Owed("recall.ram_mib_day", "MiB"),
+                    Owed("recall.p99_16_ms", "ms", "<= 60"),
+                ),
+            ),
+            Part(
+                "evaluation.micro.footprint",
+                (
+                    Owed("disk.busy_mb_h", "MB/h", "<= 20"),
+                    Owed("disk.busy_events_h", "events/h", ">= 600"),
+                    Owed("disk.static_mb_h", "MB/h", "<= 1"),
+                ),
+            ),
+        ),
+        limit_s=(900, 3600),
+    ),
+    Bench(
+        "durability",
+        "what is kept and what is forgotten, whatever happens to the process and its disk",
+        (
+            Part(
+                "evaluation.micro.durability",
+                (
+                    Owed("durability.kill_faults", "faults", "<= 0"),
+                    Owed("durability.kill_ready_s", "s", "<= 10"),
+                    Owed("durability.failpoint_faults", "faults", "<= 0"),
+                    Owed("durability.failpoint_ready_s", "s", "<= 10"),
+                    Owed("durability.damage_wrong", "answers", "<= 0"),
+                    Owed("durability.damage_unseen", "copies"),
+                    Owed("durability.full_disk", "faults", "<= 0"),
+                    Owed("durability.order", "faults", "<= 0"),
+                    Owed("durability.sync_error", "faults", "<= 0"),
+                    Owed("durability.wipe_s", "s", "<= 60"),
+                ),
+            ),
+        ),
+        limit_s=(600, 3600),
+    ),
+    Bench(
         "model",
         "what the shipped model knows of its world, and how fast it is",
         (

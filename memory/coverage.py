@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from memory.messages import Coverage, Covered, GapRecord
 from memory.spans import Span, Spans
 
@@ -30,6 +32,13 @@ def cover(
         missing.pop()
     missing = [(a, b) for a, b in missing if b - a > JOINT_US]
     return Coverage(_covered(near, start, end, missing), *span, _gaps(missing, span, gaps, forgotten), grain_us)
+
+
+def merged_over(found: Coverage, asked: Span) -> Coverage:
+    """The same where only merged events tell of the range, and no frame of theirs lies in it: covered in part."""
+    if found.covered == "none":
+        return found
+    return msgspec.structs.replace(found, covered="partial", gaps=[*found.gaps, GapRecord(*asked, "merged")])
 
 
 def _joined(spans: Spans, forgotten: Spans, start: int, end: int) -> Spans:

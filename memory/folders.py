@@ -42,7 +42,8 @@ class Folders:
 
         Raises StartRefused data_format_unknown for a store that a later version wrote.
         """
-        shutil.rmtree(self.root / MAKING, ignore_errors=True)
+        for unfinished in self.root.glob(f"{MAKING}*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
         for file in sorted(self.root.glob(f"*/*/{FILE_NAME}")):
             key = f"{file.parent.parent.name}/{file.parent.name}"
             if self.of(key) != file.parent or file.stat().st_size == 0:
@@ -73,11 +74,16 @@ class Folders:
             store.truncate_log()
         except sqlite3.OperationalError as error:
             # A full disk keeps nobody from reading.
-            log.warning("a store cannot be written at start: %s", error.sqlite_errorname)
+            log.warning("a store cannot be written at start: %s", _name(error))
             if store.db.in_transaction:
                 store.db.execute("ROLLBACK")
         except sqlite3.DatabaseError as error:
-            log.error("the memory of a stream is damaged and left alone: %s", error.sqlite_errorname)
+            log.error("the memory of a stream is damaged and left alone: %s", _name(error))
             store.close()
             return False
         return True
+
+
+def _name(error: sqlite3.Error) -> str:
+    # Those that Python raises by itself have no name of SQLite's.
+    return getattr(error, "sqlite_errorname", type(error).__name__)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from memory import writing
+from memory.failpoints import reach
 from memory.messages import Forget, Forgotten, MemoryOutput, Refused
 from memory.rows import EventRow
 from memory.spans import Spans
@@ -123,6 +124,7 @@ def _purge(store: Store, db: sqlite3.Connection) -> bool:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+    reach("trim")
     if more:
         store.truncate_log()
         return True

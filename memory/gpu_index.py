@@ -11,6 +11,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.blocks import Joined
 from memory.rows import Vector
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,8 @@ class GpuCopy:
 class GpuSearch:
     """Keeps the copy of one index as far as it can, piece by piece, and searches it once it is whole."""
 
-    def __init__(self, dim: int, index: Any, above: int = ABOVE, piece: int = PIECE) -> None:
-        """index: FAISS's `IndexIDMap2`, which may change between calls."""
+    def __init__(self, dim: int, index: Joined, above: int = ABOVE, piece: int = PIECE) -> None:
+        """index: the vectors in RAM, which may change between calls."""
         self._dim, self._index, self._above, self._piece = dim, index, above, piece
         self._copy: GpuCopy | None = None
         self._given_up = False
@@ -86,7 +87,7 @@ class GpuSearch:
             )
             self._copy, self._given_up = None, True
             return None
-        return scores, faiss.vector_to_array(self._index.id_map)[places]
+        return scores, self._index.ids()[places]
 
     def _catch_up(self, resources: Any) -> bool:
         """Copy a piece of what is missing. Returns whether all is there."""
@@ -94,6 +95,5 @@ class GpuSearch:
             self._copy = GpuCopy(self._dim, resources)
         first, total = len(self._copy), int(self._index.ntotal)
         if first < total:
-            flat = faiss.downcast_index(self._index.index)
-            self._copy.add(flat.reconstruct_n(first, min(self._piece, total - first)))
+            self._copy.add(self._index.vectors(first, min(self._piece, total - first)))
         return len(self._copy) == total

@@ -1,22 +1,26 @@
-"""Vectors of keyframes, searched by likeness: a FAISS index in RAM, rebuilt from a store's rows whenever it is new."""
+"""Vectors of keyframes, searched by likeness: blocks in RAM, rebuilt from a store's rows whenever the index is new."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.blocks import Block, Ids, Joined
 from memory.gpu_index import GpuSearch
 from memory.keyframes import NUMBER_BITS
 from memory.reading import Reader
 from memory.rows import Keyframe, Vector, from_half
 
-faiss.omp_set_num_threads(1)  # One query is four times slower when two threads share it.
-
 _PRIOR: Final = 8.0
 """The mean of few vectors says little about what all have in common: it counts like this many more at zero."""
+_CLOSELY: Final = 8
+"""For each vector that is wanted, so many are looked at closely."""
+_LEAST: Final = 64
+"""So many at least in each block."""
+_MOST_ROUGH: Final = 512
+"""Who wants more than this wants a list, and all of it in the right order."""
 
 
 _MORE: Final = 4
@@ -39,16 +43,15 @@ class VectorIndex:
         """below: events from this number on are handed in by `add`; older ones are loaded."""
         self._dim = dim
         self._below = below
-        # Rows are float16: so is the index, which is as exact as they are and half as large.
-        flat = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-        self._index = faiss.IndexIDMap2(flat)
+        self._blocks: list[Block] = []
+        self._index = Joined(self._blocks)
         self._gpu = GpuSearch(dim, self._index)
         self._total = np.zeros(dim, dtype=np.float64)
         self._floor = 0
         self._cursor: tuple[int, int] | None = (-1, -1)
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return sum(len(block) for block in self._blocks)
 
     @property
     def ready(self) -> bool:
@@ -75,34 +78,44 @@ class VectorIndex:
             ids = np.array([(seq << NUMBER_BITS) | frame.n for frame in kept], dtype=np.int64)
             self._add(ids, np.stack([from_half(frame.vector) for frame in kept]))
 
-    def _add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        self._index.add_with_ids(np.ascontiguousarray(vectors), ids)
+    def _add(self, ids: Ids, vectors: NDArray[np.float32]) -> None:
         self._total += vectors.sum(axis=0, dtype=np.float64)
+        while len(ids):
+            if not self._blocks or not self._blocks[-1].room:
+                self._blocks.append(Block(self._dim))
+            room = self._blocks[-1].room
+            self._blocks[-1].add(ids[:room], vectors[:room])
+            ids, vectors = ids[room:], vectors[room:]
 
     def remove(self, seqs: Iterable[int]) -> None:
         """Take events out."""
-        ids = faiss.vector_to_array(self._index.id_map)
-        self._remove(ids[np.isin(ids >> NUMBER_BITS, np.array(list(seqs), dtype=np.int64))])
+        wanted = np.array(list(seqs), dtype=np.int64)
+        self._remove([np.isin(block.ids >> NUMBER_BITS, wanted) for block in self._blocks])
+
+    def replace(self, seq: int, gone: int, frames: Iterable[Keyframe]) -> None:
+        """Event `seq` took in event `gone`. What is still to be loaded of it is left to `load`."""
+        self.remove([seq, gone])
+        loaded = self._cursor
+        self.add(seq, [one for one in frames if loaded is None or (seq, one.n) <= loaded])
 
     def remove_frames(self, frames: Iterable[tuple[int, int]]) -> None:
         """Take out frames (seq, n) of events that stay."""
         wanted = np.array([(seq << NUMBER_BITS) | n for seq, n in frames], dtype=np.int64)
-        ids = faiss.vector_to_array(self._index.id_map)
-        self._remove(ids[np.isin(ids, wanted)])
+        self._remove([np.isin(block.ids, wanted) for block in self._blocks])
 
-    def _remove(self, doomed: NDArray[np.int64]) -> None:
-        if len(doomed):
-            self._total -= self._index.reconstruct_batch(doomed).sum(axis=0, dtype=np.float64)
-            self._index.remove_ids(faiss.IDSelectorBatch(doomed))
-            self._gpu.drop()
+    def _remove(self, gone: Iterable[NDArray[np.bool_]]) -> None:
+        for block, rows in zip(self._blocks, gone, strict=True):
+            if rows.any():
+                self._total -= block.remove(rows).sum(axis=0, dtype=np.float64)
+                self._gpu.drop()
+        self._blocks[:] = [block for block in self._blocks if len(block)]
 
     def forget_before(self, seq: int) -> None:
         """Events below this number are gone: hidden at once, taken out when they are many."""
         self._floor = max(self._floor, seq)
-        ids = faiss.vector_to_array(self._index.id_map)
-        hidden = np.unique(ids[ids < self._floor << NUMBER_BITS] >> NUMBER_BITS)
-        if len(hidden) > len(ids) // 16 + 64:
-            self.remove(int(one) for one in hidden)
+        hidden = [block.ids < self._floor << NUMBER_BITS for block in self._blocks]
+        if sum(int(rows.sum()) for rows in hidden) > len(self) // 16 + 64:
+            self._remove(hidden)
 
     @property
     def mean(self) -> Vector:
@@ -111,31 +124,50 @@ class VectorIndex:
 
     def search(self, query: Vector, count: int, low: int = 0, high: int = 1 << 40) -> list[Hit]:
         """The likest keyframes of events [low, high), best first: inner products with `query`."""
+        return self.find(query, count, low, high)[0]
+
+    def find(self, query: Vector, count: int, low: int = 0, high: int = 1 << 40) -> tuple[list[Hit], Vector]:
+        """The same with their vectors, [n, dim]."""
         low = max(low, self._floor)
         if len(self) == 0 or high <= low or len(query) != self._dim:
-            return []
-        found = self._search_gpu(query, count, low, high)
-        if found is not None:
-            return found
-        selector = faiss.IDSelectorRange(low << NUMBER_BITS, high << NUMBER_BITS)
-        everything = low <= 0 and high >= 1 << 40
-        params = None if everything else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        scores, ids = self._index.search(query[None, :], min(count, len(self)), params=params)
-        return _hits(scores[0], ids[0], low, high)
+            return [], np.empty((0, self._dim), dtype=np.float32)
+        copied = self._find_on_gpu(query, count, low, high)
+        if copied is not None:
+            return copied
+        rough = 0 if count > _MOST_ROUGH else max(_LEAST, _CLOSELY * count // len(self._blocks))
+        found = [block.likest(query, count, low << NUMBER_BITS, high << NUMBER_BITS, rough) for block in self._blocks]
+        scores = np.concatenate([block_scores for _, block_scores in found])
+        best = np.argsort(-scores, kind="stable")[:count]
+        block_of = np.repeat(np.arange(len(found)), [len(rows) for rows, _ in found])[best]
+        rows = np.concatenate([rows for rows, _ in found])[best]
+        ids = np.empty(len(best), dtype=np.int64)
+        vectors = np.empty((len(best), self._dim), dtype=np.float32)
+        for n in np.unique(block_of):
+            here = block_of == n
+            ids[here] = self._blocks[n].ids[rows[here]]
+            vectors[here] = self._blocks[n].vectors(rows[here])
+        return [_hit(int(one), float(score)) for one, score in zip(ids, scores[best], strict=True)], vectors
 
-    def _search_gpu(self, query: Vector, count: int, low: int, high: int) -> list[Hit] | None:
+    def _find_on_gpu(self, query: Vector, count: int, low: int, high: int) -> tuple[list[Hit], Vector] | None:
         """The same from the copy on the GPU, which knows no ranges: None where too few of its best lie in this one."""
         found = self._gpu.search(query, _MORE * count)
         if found is None:
             return None
-        hits = _hits(*found, low, high)
-        return hits[:count] if len(hits) >= count else None
+        hits = _hits(*found, low, high)[:count]
+        if len(hits) < count:
+            return None
+        place = {(hit.seq << NUMBER_BITS) | hit.n: n for n, hit in enumerate(hits)}
+        wanted = np.array(list(place), dtype=np.int64)
+        vectors = np.empty((count, self._dim), dtype=np.float32)
+        for block in self._blocks:
+            rows = np.flatnonzero(np.isin(block.ids, wanted))
+            if len(rows):
+                vectors[[place[int(one)] for one in block.ids[rows]]] = block.vectors(rows)
+        return hits, vectors
 
-    def vectors(self, hits: Sequence[Hit]) -> NDArray[np.float32]:
-        """[n, dim] of what `search` found."""
-        ids = np.array([(hit.seq << NUMBER_BITS) | hit.n for hit in hits], dtype=np.int64)
-        found: NDArray[np.float32] = self._index.reconstruct_batch(ids)
-        return found
+
+def _hit(one: int, score: float) -> Hit:
+    return Hit(one >> NUMBER_BITS, one & ((1 << NUMBER_BITS) - 1), score)
 
 
 def _hits(scores: NDArray[np.float32], ids: NDArray[np.int64], low: int, high: int) -> list[Hit]:

@@ -190,6 +190,9 @@ class Keeper:
         budget = stream.budget
 
         def done(retained: retention.Retained) -> None:
+            for merged in retained.merged:
+                stream.index.replace(merged.row.seq, merged.gone, merged.row.frames)
+                stream.status_due = True
             if retained.gone:
                 stream.index.forget_before(max(one.seq for one in retained.gone) + 1)
                 for one in retained.gone:

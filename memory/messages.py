@@ -113,6 +113,22 @@ class DropMemory(Message, frozen=True):
     request: int
 
 
+class ExportMemory(Message, frozen=True):
+    """Archive a stream; answered by `Exported`."""
+
+    stream: str
+    request: int
+
+
+class ImportMemory(Message, frozen=True):
+    """Make a stream of the archive at `path`, answered by `Imported`; start and zone of its declaration are put in."""
+
+    stream: str
+    request: int
+    path: str
+    declaration: str
+
+
 class ListEvents(Message, frozen=True):
     """Events that touch [since_us, until_us): newest first, or by likeness to `q`, best first."""
 
@@ -187,7 +203,7 @@ class Recall(Message, frozen=True):
 
     since_us/until_us: an explicit range on the first stream's clock, or None to let time words decide. now_us: the
     newest moment of each stream on its own media clock, same order as `streams`. earlier: of its conversation, oldest
-    first.
+    first. asked_wall_us: Unix time of the conversation's question before this one.
     """
 
     request: int
@@ -198,6 +214,7 @@ class Recall(Message, frozen=True):
     now_us: list[int]
     limit: int
     earlier: tuple[Earlier, ...] = ()
+    asked_wall_us: int | None = None
 
 
 MemoryInput = (
@@ -205,6 +222,8 @@ MemoryInput = (
     | OpenMemory
     | UpdateMemory
     | DropMemory
+    | ExportMemory
+    | ImportMemory
     | ListEvents
     | SearchPicture
     | GetEvent
@@ -232,11 +251,20 @@ class SpeechLine(msgspec.Struct, frozen=True, array_like=True):
     text: str
 
 
+class Occurred(msgspec.Struct, frozen=True, array_like=True):
+    """A stretch of neighbouring events that show what was asked for, on its stream's clock."""
+
+    stream: str
+    start_us: int
+    end_us: int
+
+
 class Context(Message, frozen=True):
     """Answer to `Recall`: evidence in time order (empty where the gate keeps the past out), speech, coverage.
 
     since_us/until_us: the range that was understood, None where none was. explain: JSON of gate, candidates and scores.
     about: the time of what was found, for who asks on; None for a question about now.
+    counted: where a question asks how often: every time that the events show, in time order; None where none does.
     """
 
     request: int
@@ -248,6 +276,7 @@ class Context(Message, frozen=True):
     needs_past: bool
     explain: str
     about: About | None = None
+    counted: list[Occurred] | None = None
 
 
 # ---------------------------------------------------------------- memory -> server
@@ -312,6 +341,21 @@ class Dropped(Message, frozen=True):
     request: int
 
 
+class Exported(Message, frozen=True):
+    """Answer to `ExportMemory`: the archive lies at `path`, for the server to take away."""
+
+    request: int
+    path: str
+
+
+class Imported(Message, frozen=True):
+    """Answer to `ImportMemory`: the stream is on disk and open; `end_us` is where its media time goes on."""
+
+    request: int
+    declaration: str
+    end_us: int
+
+
 class EventPage(Message, frozen=True):
     """Answer to `ListEvents` and `SearchPicture`. gaps: of the asked range, with the first page of a list by time."""
 
@@ -366,6 +410,8 @@ MemoryOutput = (
     | BarrierReached
     | Updated
     | Dropped
+    | Exported
+    | Imported
     | EventPage
     | EventFound
     | FrameFound

@@ -18,7 +18,7 @@ CROWD_WEIGHT: Final = 0.6
 _RANK_SOFTNESS: Final = 10.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Candidate:
     """An event that may be recalled. vector: likeness of its best frame `n`, which was seen at `media_us`."""
 
@@ -31,6 +31,7 @@ class Candidate:
     media_us: int
     vector: float | None = None
     words: float | None = None
+    merged: int = 1
     score: float = 0.0
     picked: bool = False
     parts: dict[str, float] = field(default_factory=dict)

@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.keyframes import NUMBER_BITS
 from memory.messages import GapRecord
-from memory.rows import EventRow, Keyframe, crc_of, unpack_speech
+from memory.rows import EventRow, Keyframe, is_whole, row_crc, unpack_speech
 from memory.spans import Span
 from memory.writing import event_crc
 
@@ -66,7 +67,8 @@ class Reader:
 
     def by_id(self, event: str) -> EventRow | None:
         """One event, without its frames' bytes."""
-        return next(iter(self._events("WHERE id = ?", [event])), None)
+        # A damaged index may lead to another event.
+        return next((row for row in self._events("WHERE id = ?", [event]) if row.id == event), None)
 
     def by_seq(self, seqs: Iterable[int]) -> dict[int, EventRow]:
         """Events by number, without their frames' bytes."""
@@ -91,6 +93,16 @@ class Reader:
         where = "WHERE reach_start_us < ? AND reach_end_us > ? ORDER BY seq LIMIT ?"
         return self._events(where, [until_us, since_us, limit])
 
+    def after(self, seq: int, limit: int) -> list[EventRow]:
+        """Events numbered behind `seq`, in order."""
+        found: list[EventRow] = []
+        while not found:
+            rows = self._rows("WHERE seq > ? ORDER BY seq LIMIT ?", [seq, limit])
+            if not rows:
+                break
+            found, seq = self._with_frames(rows), rows[-1][0]
+        return found
+
     def hull(self, since_us: int, until_us: int) -> tuple[int, int]:
         """Numbers [low, high) within which all events lie that touch [since, until); some others may."""
         low = self._one("SELECT seq FROM events WHERE reach_end_us > ? ORDER BY reach_end_us LIMIT 1", since_us)
@@ -110,8 +122,11 @@ class Reader:
         return sorted(row[0] for row in found if row is not None and row[0] < high)
 
     def spans(self) -> list[Span]:
-        """[start, end) of every event."""
+        """[start, end) of every event. Where they are not as many as were counted, some are lost."""
         rows = self._all("SELECT start_us, end_us FROM events ORDER BY seq")
+        counted = self._one("SELECT events FROM totals")
+        if counted is not None and counted[0] != len(rows):
+            self.corrupt.add(("events", 0))
         return [(start, max(end, start + 1)) for start, end in rows]
 
     def next_numbers(self) -> tuple[int, int]:
@@ -135,7 +150,7 @@ class Reader:
         seq, *told, crc = row
         event, start_us, end_us, _, reach_end_us, is_open, merged, caption, blob = told
         try:
-            if event_crc(told) != crc:
+            if event_crc(seq, told) != crc:
                 raise ValueError("checksum")
             speech = unpack_speech(blob)
         except (ValueError, msgspec.MsgspecError):
@@ -149,8 +164,11 @@ class Reader:
     def _frames(self, seqs: Sequence[int]) -> dict[int, list[Keyframe]]:
         found: dict[int, list[Keyframe]] = {}
         where = f"WHERE event IN ({_marks(seqs)}) ORDER BY 1, 3"
-        rows = self._all(f"SELECT event, n, media_us, picture, captured_us FROM frames {where}", *seqs)  # noqa: S608
-        for event, n, media_us, picture, captured_us in rows:
+        rows = self._all(f"SELECT event, n, media_us, picture, captured_us, crc FROM frames {where}", *seqs)  # noqa: S608
+        for event, n, media_us, picture, captured_us, crc in rows:
+            if row_crc(event, n, media_us, picture, captured_us) != crc:
+                self.corrupt.add(("frame", event << NUMBER_BITS | n))
+                continue
             captured = media_us if captured_us is None else captured_us
             found.setdefault(event, []).append(Keyframe(n, media_us, picture, b"", b"", captured))
         return found
@@ -159,16 +177,17 @@ class Reader:
 
     def jpeg(self, event: str, n: int) -> bytes | None:
         """A stored frame of an event that is there, None where there is none or it is damaged."""
-        row = self._one(
-            "SELECT p.id, p.crc, p.jpeg FROM events e JOIN frames f ON f.event = e.seq JOIN pictures p"
-            " ON p.id = f.picture WHERE e.id = ? AND f.n = ?", event, n,
-        )  # fmt: skip
-        if row is None:
+        found = self.by_id(event)
+        picture = next((frame.picture for frame in found.frames if frame.n == n), None) if found is not None else None
+        return None if picture is None else self.picture(picture)
+
+    def picture(self, picture: int) -> bytes | None:
+        """A picture that a frame shows, None where it is damaged."""
+        row = self._one("SELECT crc, jpeg FROM pictures WHERE id = ?", picture)
+        if row is None or not is_whole(picture, row[1], row[0]):
+            self.corrupt.add(("picture", picture))
             return None
-        if crc_of(row[0], row[2]) != row[1]:
-            self.corrupt.add(("picture", row[0]))
-            return None
-        jpeg: bytes = row[2]
+        jpeg: bytes = row[1]
         return jpeg
 
     def keyframe(self, seq: int, frame: Keyframe) -> Keyframe | None:
@@ -177,7 +196,7 @@ class Reader:
             "SELECT p.crc, p.jpeg, v.crc, v.vector FROM frames f JOIN pictures p ON p.id = f.picture"
             " JOIN vectors v ON v.picture = f.picture WHERE f.event = ? AND f.n = ?", seq, frame.n,
         )  # fmt: skip
-        if row is None or crc_of(frame.picture, row[1]) != row[0] or crc_of(frame.picture, row[3]) != row[2]:
+        if row is None or not (is_whole(frame.picture, row[1], row[0]) and is_whole(frame.picture, row[3], row[2])):
             return None
         return msgspec.structs.replace(frame, jpeg=row[1], vector=row[3])
 
@@ -196,7 +215,7 @@ class Reader:
 
     def _vector_is_good(self, picture: int, stored_dim: int, crc: int, blob: bytes, dim: int) -> bool:
         """Of this encoder's length and undamaged; another encoder's vectors are no damage."""
-        if crc_of(picture, blob) != crc:
+        if not is_whole(picture, blob, crc):
             self.corrupt.add(("vector", picture))
             return False
         return stored_dim == dim and len(blob) == 2 * dim
@@ -208,10 +227,15 @@ class Reader:
         if not words:
             return []
         query = " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
-        rows = self._all(
-            "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? AND rowid >= ? AND rowid < ?"
-            " ORDER BY rank LIMIT ?", query, low, high, limit,
-        )  # fmt: skip
+        try:
+            rows = self._all(
+                "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? AND rowid >= ? AND rowid < ?"
+                " ORDER BY rank LIMIT ?", query, low, high, limit,
+            )  # fmt: skip
+        except sqlite3.DatabaseError:
+            # Vectors and times still find what words cannot.
+            self.corrupt.add(("words", 0))
+            return []
         return [(seq, score) for seq, score in rows]
 
     def spoken(self, low: int, high: int, limit: int) -> list[int]:
@@ -222,19 +246,29 @@ class Reader:
     def gaps(self, since_us: int, until_us: int, limit: int) -> list[GapRecord]:
         """The newest gaps that touch [since, until), in time order."""
         rows = self._all(
-            "SELECT start_us, end_us, reason FROM gaps WHERE start_us < ? AND end_us > ? ORDER BY 1 DESC LIMIT ?",
+            "SELECT start_us, end_us, reason, crc FROM gaps WHERE start_us < ? AND end_us > ? ORDER BY 1 DESC LIMIT ?",
             until_us, since_us, limit,
         )  # fmt: skip
-        return [GapRecord(*row) for row in reversed(rows)]
+        return [GapRecord(*told) for told in reversed(self._undamaged("gap", rows))]
 
     def tombstones(self) -> list[Span]:
         """Forgotten ranges."""
-        return [(start, end) for start, end in self._all("SELECT start_us, end_us FROM tombstones ORDER BY start_us")]
+        rows = self._all("SELECT start_us, end_us, crc FROM tombstones ORDER BY start_us")
+        return [(start, end) for start, end in self._undamaged("tombstone", rows)]
+
+    def _undamaged(self, kind: str, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Rows without their checksum, which comes last; those that it does not fit are left out."""
+        self.corrupt |= {(kind, told[0]) for *told, crc in rows if row_crc(*told) != crc}
+        return [tuple(told) for *told, crc in rows if row_crc(*told) == crc]
 
     def meta(self, key: str, default: str = "") -> str:
-        """A setting."""
-        row = self._one("SELECT value FROM meta WHERE key = ?", key)
-        return str(row[0]) if row else default
+        """A setting. Raises sqlite3.DatabaseError where it is damaged: nothing holds without it."""
+        row = self._one("SELECT key, value, crc FROM meta WHERE key = ?", key)
+        if row is None:
+            return default
+        if row[0] != key or row_crc(key, row[1]) != row[2]:
+            raise sqlite3.DatabaseError("a setting is damaged")
+        return str(row[1])
 
     def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
         rows = self._all(query, *values)

@@ -1,28 +1,52 @@
 """Recall: a question in, its context out: the moments of the past that it needs, what was said, what memory covers."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
-from memory import coverage, ranking, search
+from memory import anchors, coverage, ranking, search
 from memory.followup import lean
 from memory.gate import Gate, decide
-from memory.messages import FOREVER_US, About, Context, Coverage, Evidence, Recall, SpeechLine, StreamCoverage
+from memory.messages import (
+    FOREVER_US,
+    About,
+    Context,
+    Coverage,
+    Evidence,
+    Occurred,
+    Recall,
+    SpeechLine,
+    StreamCoverage,
+)
+from memory.occurrences import Occurrence, occurrences
 from memory.ranking import Candidate, Wanted
 from memory.rows import Vector
 from memory.spans import Span
 from memory.stream import Stream
-from memory.timewords import Moment, TimeRange, parse
+from memory.timewords import Moment, TimeRange, order_of, parse
 from perception.encoders import TextEncoder
 
 _RECENT_SPEECH_US: Final = 60_000_000
 _LINES: Final = 32
 _ENDS: Final = 8
+_SPREAD: Final = 32
 _TOLD_CANDIDATES: Final = 32
 _OPEN_WIDTH_US: Final = 600_000_000
+_FRAMES: Final = 256
+_LEAST: Final = 48
+"""Frames that are looked at closely: of all streams together, of each at least."""
+_LISTED: Final = 2048
+"""Frames that are looked at where every event counts, not only the best."""
+_COUNT: Final = re.compile(r"\b(?:how many times|how often|the number of times)\b", re.IGNORECASE)
+_WHEN: Final = re.compile(r"^\W*(?:when|(?:at )?what time|how long ago)\b", re.IGNORECASE)
+_TELLS_TIME: Final = re.compile(
+    r"\b(?:when|what|time|how|long|ago|did|does|do|was|were|is|has|have|been|first|last|final(?:ly)?)\b", re.IGNORECASE
+)
+"""What a question says beside the thing whose times it asks for."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +73,29 @@ class Recaller:
         """One context; of streams that are unknown, an empty coverage."""
         explicit = message.since_us is not None or message.until_us is not None
         asked = [self._ask(message, n, streams) for n in range(len(message.streams))]
+        asked = asked if explicit else self._anchored(asked)
         time = next((one.time for one in asked if one.time.limited), None)
         if time is None:
             time = asked[0].time if asked else TimeRange(rest=message.question)
         gate = decide(message.question, time, explicit=explicit)
         limit = message.limit or self._limit
         found = self._find(asked, time) if gate.past and limit > 0 else []
-        picked = self._pick(found, asked, time, limit)
+        times = self._times(message.question, asked, time) if found else []
+        picked = self._pick(found, asked, time, limit) if not times else _of_times(times, time, limit)
         starts = {one.key: one.start_wall_us for one in asked}
         evidence = sorted(
             self._evidence(picked, streams), key=lambda one: (starts[one.stream] + one.media_us, one.stream)
         )
-        covered = [StreamCoverage(one.key, self._coverage(one, gate, evidence)) for one in asked]
+        coarse = {one.event for one in picked if one.merged > 1}
+        covered = [StreamCoverage(one.key, self._coverage(one, gate, evidence, coarse)) for one in asked]
         lines = [line for one in asked for line in _speech(one, gate, found)]
         since_us, until_us = (asked[0].span or (None, None)) if asked else (None, None)
         about = _about(message, asked, time, picked) if gate.past else None
-        explain = _explain(asked, gate, time, found)
-        return Context(message.request, evidence, lines, covered, since_us, until_us, gate.past, explain, about)
+        explain = _explain(asked, gate, time, [*picked, *(one for one in found if one not in picked)])
+        counted = [Occurred(one.stream, one.start_us, one.end_us) for one in times] if _COUNT.search(time.rest) else []
+        return Context(
+            message.request, evidence, lines, covered, since_us, until_us, gate.past, explain, about, counted or None
+        )  # fmt: skip
 
     def _ask(self, message: Recall, n: int, streams: Mapping[str, Stream]) -> _Asked:
         """What the question asks of stream `n`. An explicit range wins over words."""
@@ -73,7 +103,8 @@ class Recaller:
         stream = streams.get(key)
         known = stream.spans().span if stream is not None else None
         start_wall_us, zone = (stream.settings[1], stream.settings[3]) if stream is not None else (0, "UTC")
-        moment = Moment(now_us, start_wall_us, zone, known or (0, now_us))
+        before = None if message.asked_wall_us is None else message.asked_wall_us - start_wall_us
+        moment = Moment(now_us, start_wall_us, zone, known or (0, now_us), before)
         own = parse(message.question, moment)
         time = lean(own, message.question, message.earlier, moment)
         span: Span | None = None
@@ -92,6 +123,39 @@ class Recaller:
             span = (since, max(until, since + 1))
         return _Asked(stream, key, now_us, start_wall_us, time, span)
 
+    # ------------------------------------------------------------ what other events say of the time
+
+    def _anchored(self, asked: Sequence[_Asked]) -> list[_Asked]:
+        """The question's range by the event that it names ("before the red car came"), where memory knows that one."""
+        anchor = anchors.find(asked[0].time.rest) if asked else None
+        if anchor is None:
+            return list(asked)
+        named = self._occurrences(asked, anchor.what)
+        if not named:
+            return list(asked)
+        event = named[0] if anchor.first else named[-1]
+        starts = {one.key: one.start_wall_us for one in asked}
+        wall = (starts[event.stream] + event.start_us, starts[event.stream] + event.end_us)
+        return [_near(one, anchor, wall) for one in asked]
+
+    def _times(self, question: str, asked: Sequence[_Asked], time: TimeRange) -> list[Occurrence]:
+        """For a question after when or how often something was so: every time that the events show."""
+        if not (_COUNT.search(question) or (time.order is not None and _WHEN.search(question))):
+            return []
+        return self._occurrences(asked, _TELLS_TIME.sub(" ", _COUNT.sub(" ", time.rest)))
+
+    def _occurrences(self, asked: Sequence[_Asked], text: str) -> list[Occurrence]:
+        words = search.words_of(text)
+        if not words:
+            return []
+        vector: Vector = self._encoder.embed_texts([" ".join(text.split()).strip(" ?!.")])[0]
+        found: list[Candidate] = []
+        for one in asked:
+            if one.stream is not None:
+                query = search.query_for(one.stream, vector, words, one.span)
+                found += search.candidates(one.stream, query, frames=_LISTED)
+        return occurrences(found, {one.key: one.start_wall_us for one in asked})
+
     # ------------------------------------------------------------ evidence
 
     def _find(self, asked: Sequence[_Asked], time: TimeRange) -> list[Candidate]:
@@ -99,21 +163,23 @@ class Recaller:
         words = search.words_of(text)
         vector: Vector = self._encoder.embed_texts([text])[0]
         found: list[Candidate] = []
+        share = max(_LEAST, _FRAMES // max(1, len(asked)))
         for one in asked:
             if one.stream is not None:
                 query = search.query_for(one.stream, vector, words, one.span)
-                found += search.candidates(one.stream, query, self._extra(one, query))
+                found += search.candidates(one.stream, query, self._extra(one, query, len(asked)), share)
         return found
 
-    def _extra(self, asked: _Asked, query: search.Query) -> list[int]:
-        """Events that time alone speaks for: spread over the range, and its ends."""
+    def _extra(self, asked: _Asked, query: search.Query, streams: int) -> list[int]:
+        """Events that time alone speaks for: spread over the range, and its ends; fewer of each of many streams."""
         assert asked.stream is not None
         reader = asked.stream.store.reader
         since, until = asked.span or (-FOREVER_US, FOREVER_US)
-        extra = search.spread(asked.stream, query)
+        ends = max(2, _ENDS // streams)
+        extra = search.spread(asked.stream, query, max(4, _SPREAD // streams))
         if asked.time.order == "first":
-            extra += [row.seq for row in reader.oldest(since, until, _ENDS)]
-        extra += [row.seq for row in reader.newest(since, until, 1 << 40, _ENDS)]
+            extra += [row.seq for row in reader.oldest(since, until, ends)]
+        extra += [row.seq for row in reader.newest(since, until, 1 << 40, ends)]
         return extra
 
     def _pick(
@@ -144,8 +210,11 @@ class Recaller:
 
     # ------------------------------------------------------------ coverage
 
-    def _coverage(self, asked: _Asked, gate: Gate, evidence: Sequence[Evidence]) -> Coverage:
-        """A question about now is covered by the now window; one about the past by what was remembered of it."""
+    def _coverage(self, asked: _Asked, gate: Gate, evidence: Sequence[Evidence], coarse: Collection[str]) -> Coverage:
+        """A question about now is covered by the now window; one about the past by what was remembered of it.
+
+        coarse: events that were merged.
+        """
         if asked.stream is None:
             return coverage.EMPTY
         spans = asked.stream.spans()
@@ -156,7 +225,41 @@ class Recaller:
         if asked_span is None:
             return coverage.EMPTY
         gaps = asked.stream.store.reader.gaps(*asked_span, 64)
-        return coverage.cover(spans, asked.span, asked.now_us, gaps, asked.stream.forgotten, grain_us)
+        found = coverage.cover(spans, asked.span, asked.now_us, gaps, asked.stream.forgotten, grain_us)
+        here = [one for one in evidence if one.stream == asked.key]
+        if asked.span is None or not here or any(asked.span[0] <= one.media_us < asked.span[1] for one in here):
+            return found
+        return coverage.merged_over(found, asked.span) if all(one.event in coarse for one in here) else found
+
+
+def _near(asked: _Asked, anchor: anchors.Anchor, wall: Span) -> _Asked:
+    """The range that an event gives, on the stream's own clock."""
+    event = (wall[0] - asked.start_wall_us, wall[1] - asked.start_wall_us)
+    known = asked.stream.spans().span if asked.stream is not None else None
+    meant = anchor.span(event, asked.span or (known[0] if known else 0, asked.now_us + 1))
+    if meant is None:
+        return asked
+    (since, until), target = meant
+    order = order_of(anchor.rest)
+    words = (*(word for word in asked.time.words if order is None or word != asked.time.order), anchor.words)
+    time = replace(
+        asked.time, since_us=since, until_us=until, target_us=target, past=True, words=words, rest=anchor.rest,
+        order=None if order is None else order[0],
+    )  # fmt: skip
+    return replace(asked, time=time, span=(since, until))
+
+
+def _of_times(times: Sequence[Occurrence], time: TimeRange, limit: int) -> list[Candidate]:
+    """The moments that show when it was so: the first or last one alone, else some of all, spread evenly."""
+    if time.order is not None:
+        chosen = [times[0] if time.order == "first" else times[-1]]
+    else:
+        step = max(1.0, len(times) / limit)
+        chosen = [times[int(n * step)] for n in range(min(limit, len(times)))]
+    for one in chosen:
+        one.best.picked = True
+        one.best.score = max(one.best.vector or 0.0, 0.0) if one.best.words is None else 1.0
+    return [one.best for one in chosen]
 
 
 def _about(message: Recall, asked: Sequence[_Asked], time: TimeRange, picked: Sequence[Candidate]) -> About | None:

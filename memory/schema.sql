@@ -1,5 +1,6 @@
--- One stream's memory. Times are media time in integer microseconds; crc is CRC-32 over what the row says.
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+-- One stream's memory. Times are media time in integer microseconds; crc is CRC-32 over what the row says, its key
+-- included: a row that damage has moved to another key is found damaged too.
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
 
 -- reach_*: the range [start, end) of all that the event holds, its speech included: what forgetting goes by.
 CREATE TABLE events (
@@ -44,6 +45,7 @@ CREATE TABLE frames (
     media_us INTEGER NOT NULL,
     picture INTEGER NOT NULL,
     captured_us INTEGER,
+    crc INTEGER NOT NULL,
     PRIMARY KEY (event, n)
 ) WITHOUT ROWID;
 CREATE INDEX frames_by_picture ON frames (picture);
@@ -57,10 +59,15 @@ CREATE TABLE vectors (
     vector BLOB NOT NULL
 );
 
-CREATE TABLE gaps (start_us INTEGER PRIMARY KEY, end_us INTEGER NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE gaps (
+    start_us INTEGER PRIMARY KEY,
+    end_us INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    crc INTEGER NOT NULL
+);
 
 -- What was forgotten: nothing that was seen in [start, end) may come back.
-CREATE TABLE tombstones (start_us INTEGER PRIMARY KEY, end_us INTEGER NOT NULL);
+CREATE TABLE tombstones (start_us INTEGER PRIMARY KEY, end_us INTEGER NOT NULL, crc INTEGER NOT NULL);
 
 -- Events that are forgotten, and whose pictures still have to be wiped.
 CREATE TABLE doomed (event INTEGER PRIMARY KEY);

@@ -19,7 +19,6 @@ from perception.encoders import Image
 
 _FRAMES: Final = 256
 _WORDS: Final = 64
-_SPREAD: Final = 32
 _MOST_PIXELS: Final = 33_177_600
 _STOP_WORDS: Final = """
 a an and are as at be been but by can could did do does for from had has have he her him his how
@@ -85,11 +84,11 @@ def candidates(stream: Stream, query: Query, extra: Iterable[int] = (), frames: 
     return made
 
 
-def spread(stream: Stream, query: Query) -> list[int]:
+def spread(stream: Stream, query: Query, count: int) -> list[int]:
     """Events all over the range, for a question that names nothing but a time."""
     if query.span is None:
-        return stream.store.reader.sample(*_known(stream), _SPREAD)
-    return stream.store.reader.sample(query.low, query.high, _SPREAD)
+        return stream.store.reader.sample(*_known(stream), count)
+    return stream.store.reader.sample(query.low, query.high, count)
 
 
 def _known(stream: Stream) -> Span:
@@ -100,10 +99,10 @@ def _likest(stream: Stream, query: Query, count: int) -> list[Hit]:
     """Keyframes by likeness once what all frames have in common is taken off."""
     if query.vector is None:
         return []
-    hits = stream.index.search(query.vector, count, query.low, query.high)
+    hits, vectors = stream.index.find(query.vector, count, query.low, query.high)
     if not hits:
         return []
-    scores = _likeness(stream, stream.index.vectors(hits), query.vector)
+    scores = _likeness(stream, vectors, query.vector)
     return [Hit(hit.seq, hit.n, float(score)) for hit, score in zip(hits, scores, strict=True)]
 
 
@@ -145,4 +144,6 @@ def _frames_of(row: EventRow, span: Span | None, found: dict[tuple[int, int], fl
 def _candidate(
     stream: Stream, row: EventRow, frame: Keyframe, vector: float | None, words: float | None
 ) -> Candidate:  # fmt: skip
-    return Candidate(stream.key, row.seq, row.id, row.start_us, row.end_us, frame.n, frame.media_us, vector, words)
+    return Candidate(
+        stream.key, row.seq, row.id, row.start_us, row.end_us, frame.n, frame.media_us, vector, words, row.merged
+    )

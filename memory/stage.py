@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from memory import listing, search
+from memory.archives import NO_STREAM, Archives
 from memory.config import MemoryConfig
 from memory.coverage import EMPTY
 from memory.folders import Folders
@@ -19,10 +20,12 @@ from memory.messages import (
     DropMemory,
     Dropped,
     EventFound,
+    ExportMemory,
     Forget,
     FrameFound,
     GetEvent,
     GetFrame,
+    ImportMemory,
     ListEvents,
     MemoryInput,
     MemoryOpened,
@@ -52,7 +55,6 @@ _WAIT_S: Final = 0.005
 
 Request = ListEvents | SearchPicture | GetEvent | GetFrame | Recall
 
-NO_STREAM: Final = Fault("stream_not_found", "there is no such stream: list the streams")
 NO_FRAME: Final = Fault("event_not_found", "the event has no such frame: look at its frames", "n")
 BAD_CURSOR: Final = Fault("invalid_field", "cursor is none that this list gave out: leave it out to begin", "cursor")
 BAD_PICTURE: Final = Fault("invalid_image", "the picture cannot be read: send JPEG, PNG or WebP", None)
@@ -78,13 +80,14 @@ class MemoryStage:
         self._folders = Folders(Path(config.streams_folder))
         self._writer = Writer(self._folders.root, config.low_water_bytes, notify)
         self._outputs: list[MemoryOutput] = []
+        self._streams: dict[str, Stream] = {}
         self._keeper = Keeper(config, self._writer, clock, self._outputs.append)
+        self._archives = Archives(config, self._folders, notify, self._streams, self._text.dim, self._outputs.append)
         self._forgetter = Forgetter(self._writer, clock, self._outputs.append)
         self._recaller = Recaller(text, config.evidence)
         self._inbox: deque[MemoryInput] = deque()
         self._waiting: deque[Recall | ListEvents | SearchPicture] = deque()
         self._dropping: dict[str, list[OpenMemory]] = {}
-        self._streams: dict[str, Stream] = {}
         self._restore()
 
     def _restore(self) -> None:
@@ -114,9 +117,9 @@ class MemoryStage:
 
     def has_work(self) -> bool:
         """Whether `step` has something to do. Without `notify` also while the writer thread is at work."""
-        if self._inbox or self._waiting or self._outputs or self._writer.finished:
+        if self._inbox or self._waiting or self._outputs or self._writer.finished or self._archives.finished:
             return True
-        if self._writer.outstanding and not self._notified:
+        if (self._writer.outstanding or self._archives.outstanding) and not self._notified:
             return True
         now_us = self._clock()
         return any(not one.index.ready or self._due(one, now_us) for one in self._streams.values())
@@ -124,6 +127,7 @@ class MemoryStage:
     def step(self) -> list[MemoryOutput]:
         """Say what was committed, take some messages; load some of an index that is waited for, or when all is done."""
         self._writer.collect()
+        self._archives.collect()
         for _ in range(min(_BATCH, len(self._inbox))):
             message = self._inbox.popleft()
             self._handle(message)
@@ -149,6 +153,7 @@ class MemoryStage:
         while self._writer.outstanding:
             self._writer.wait(1.0)
             self._writer.collect()
+        self._archives.close()
         self._writer.close()
         for stream in self._streams.values():
             stream.store.close()
@@ -202,6 +207,10 @@ class MemoryStage:
                 self._drop(message)
             case Forget():
                 self._forget(message)
+            case ExportMemory():
+                self._archives.export(message)
+            case ImportMemory():
+                self._archives.take_in(message)
             case Recall() | ListEvents() | SearchPicture():
                 self._waiting.append(message)
             case GetEvent() | GetFrame():
@@ -219,6 +228,7 @@ class MemoryStage:
         if stream is None:
             self._outputs.append(Refused(message.request, NO_STREAM))
         else:
+            self._archives.forgets(message.stream)
             self._forgetter.forget(stream, message)
 
     # ------------------------------------------------------------ stores
@@ -281,6 +291,7 @@ class MemoryStage:
 
     def _drop(self, message: DropMemory) -> None:
         """Out of sight first; told when it is; its bytes go after that."""
+        self._archives.forgets(message.stream)
         stream = self._streams.pop(message.stream, None)
         folder = self._folders.of(message.stream)
         if stream is None:

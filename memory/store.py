@@ -4,26 +4,28 @@ import errno
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from memory import writing
+from memory import upgrades, writing
 from memory.events import Resume
+from memory.failpoints import reach
 from memory.messages import MemoryOptions
 from memory.reading import Reader
 from memory.rows import PAGE_BYTES
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 FILE_NAME: Final = "memory.sqlite"
 MAKING: Final = ".new"
 """Beside the tenants: a store gets its place once it is whole."""
-_UPGRADES: Final = {1: "ALTER TABLE frames ADD COLUMN captured_us INTEGER"}
-"""What makes a store of a format one of the next."""
 _APPLICATION_ID: Final = 0x4F4D4E4C
-_CHECKPOINT_PAGES: Final = 256
+_CHECKPOINT_BYTES: Final = 2**20
+_COMMIT_BYTES: Final = 2**14
+"""About what a commit takes in the log beside pictures."""
 _WAL_LIMIT_BYTES: Final = 2**20
 _BUSY_MS: Final = 5000
 _CACHE_KIB: Final = 256
@@ -56,6 +58,7 @@ class Store:
         """Open what is there. Raises FormatUnknown, Unfinished, sqlite3.Error, OSError."""
         self.folder = folder
         self.broken = False
+        self._logged_bytes = 0
         self.db = _connect(folder / FILE_NAME)
         try:
             self._check_format()
@@ -70,22 +73,36 @@ class Store:
         self.reader = Reader(self._read_db)
 
     @classmethod
-    def create(cls, folder: Path, stream: str, settings: Settings) -> "Store":
-        """Make a store that is on disk when this returns, or leave none. Raises sqlite3.Error, OSError."""
+    def create(
+        cls,
+        folder: Path,
+        stream: str,
+        settings: Settings,
+        fill: Callable[[sqlite3.Connection], None] = lambda _: None,
+        suffix: str = "",
+    ) -> "Store":
+        """Make a store that is on disk when this returns, or leave none. Raises sqlite3.Error, OSError.
+
+        fill: puts rows in before it has its place. suffix: of the folder where it is made, for another thread's.
+        """
         root = folder.parent.parent
-        making = root / MAKING
+        making = root / (MAKING + suffix)
         shutil.rmtree(making, ignore_errors=True)
         for made in (root, folder.parent, making):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            cls._fill(making / FILE_NAME, stream, settings)
+            cls._fill(making / FILE_NAME, stream, settings, fill)
+            reach("tmp")
             sync_folder(making)
+            reach("fsync")
             os.rename(making, folder)
+            reach("rename")
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
             raise
         for changed in (folder.parent, root):
             sync_folder(changed)
+        reach("dirfsync")
         try:
             return cls(folder)
         except BaseException:
@@ -93,7 +110,7 @@ class Store:
             raise
 
     @staticmethod
-    def _fill(file: Path, stream: str, settings: Settings) -> None:
+    def _fill(file: Path, stream: str, settings: Settings, fill: Callable[[sqlite3.Connection], None]) -> None:
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         db = _connect(file)
         try:
@@ -108,12 +125,13 @@ class Store:
             db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {FORMAT}")
             db.execute("COMMIT")
+            fill(db)
         finally:
             db.close()
 
     def _check_format(self) -> None:
         version, application = self._pragma("user_version"), self._pragma("application_id")
-        if application == _APPLICATION_ID and version in {*_UPGRADES, FORMAT}:
+        if application == _APPLICATION_ID and version in {*upgrades.STEPS, FORMAT}:
             return
         if application == _APPLICATION_ID and version > FORMAT:
             raise FormatUnknown(f"format {version}")
@@ -125,9 +143,14 @@ class Store:
         """Bring an older format up to this one, step by step, each whole or not at all."""
         for version in range(self._pragma("user_version"), FORMAT):
             self.db.execute("BEGIN IMMEDIATE")
-            self.db.execute(_UPGRADES[version])
+            upgrades.STEPS[version](self.db)
             self.db.execute(f"PRAGMA user_version = {version + 1}")
             self.db.execute("COMMIT")
+
+    @property
+    def file(self) -> Path:
+        """The database."""
+        return self.folder / FILE_NAME
 
     @property
     def stream(self) -> str:
@@ -158,15 +181,27 @@ class Store:
 
         False: a reader was in the way.
         """
-        self.db.execute(f"PRAGMA incremental_vacuum({-(-most // PAGE_BYTES)})").fetchall()
+        # As a script: a statement without columns is stepped once by `execute`, and gives one page back.
+        self.db.executescript(f"PRAGMA incremental_vacuum({-(-most // PAGE_BYTES)})")
         return self.truncate_log()
 
     def _pragma(self, name: str) -> int:
         value: int = self.db.execute(f"PRAGMA {name}").fetchone()[0]
         return value
 
+    def committed(self, growth: int) -> None:
+        """A commit of so many bytes is done: now and then the log is moved into the database. For the writer thread.
+
+        Raises sqlite3.Error: SQLite's own checkpoints would hide that the disk failed, and the log would be given up.
+        """
+        self._logged_bytes += growth + _COMMIT_BYTES
+        if self._logged_bytes >= _CHECKPOINT_BYTES:
+            self._logged_bytes = 0
+            self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
     def truncate_log(self) -> bool:
         """Move the write-ahead log into the database and empty it. False: a reader was in the way."""
+        reach("wal")
         busy: int = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         return busy == 0
 
@@ -189,13 +224,15 @@ def writing_pragmas(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA secure_delete = ON")
     db.execute("PRAGMA temp_store = MEMORY")
-    db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    db.execute("PRAGMA wal_autocheckpoint = 0")
     db.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
 
 
 def _connect(file: Path) -> sqlite3.Connection:
     # Never makes the file: its rights are set where it is created. Connections are handed from thread to thread.
     db = sqlite3.connect(f"file:{file}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
+    # Text that damage has made unreadable is one row's trouble, which its checksum tells.
+    db.text_factory = lambda data: data.decode("utf-8", "replace")
     db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return db

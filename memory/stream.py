@@ -134,4 +134,5 @@ def budget_of(config: MemoryConfig, options: MemoryOptions) -> Budget:
     return Budget(
         config.max_bytes if options.max_bytes is None else options.max_bytes,
         config.max_age_us if options.max_age_us is None else options.max_age_us,
+        config.keyframes,
     )

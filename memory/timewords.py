@@ -39,12 +39,16 @@ class TimeRange:
 
 @dataclass(frozen=True)
 class Moment:
-    """When and where a question is asked: now and what memory spans in media time, wall time of media time 0, zone."""
+    """When and where a question is asked: now and what memory spans in media time, wall time of media time 0, zone.
+
+    asked_us: when the same conversation's question before this one was asked.
+    """
 
     now_us: int
     start_wall_us: int
     zone: str
     span_us: tuple[int, int]
+    asked_us: int | None = None
 
     def wall(self, media_us: int) -> datetime:
         """A media time on the wall. Raises OverflowError."""
@@ -239,7 +243,8 @@ def _latest(moment: Moment, clock: time) -> int:
 def _day(match: re.Match[str], moment: Moment) -> TimeRange | None:
     now = moment.wall(moment.now_us)
     word, part = match["day"].lower(), (match["part"] or "").lower()
-    days = {"today": 0, "this": 0, "yesterday": 1, "last": 1}.get(word.split()[0])
+    days = {"today": 0, "this": 0, "yesterday": 1, "last": 1, "the": 2, "tonight": 0}.get(word.split()[0])
+    part = "night" if word == "tonight" else part
     if days is None:
         named = word.removeprefix("on ").removeprefix("last ").strip()
         if named not in _DAYS:
@@ -273,6 +278,22 @@ def _stamp(match: re.Match[str], moment: Moment) -> TimeRange | None:
     return TimeRange(at - slack, at + length + slack, at + length // 2, past=True)
 
 
+def _since_asked(_: re.Match[str], moment: Moment) -> TimeRange | None:
+    """Without a conversation nobody knows when that was."""
+    return None if moment.asked_us is None else TimeRange(moment.asked_us, moment.now_us + 1, past=True)
+
+
+def _spoken_clock(match: re.Match[str], moment: Moment) -> TimeRange | None:
+    """ "Half past ten", "a quarter to nine", "ten past three": the latest of the two a day that is not to come."""
+    count = {"half": 30.0, "quarter": 15.0}.get(match["n"].lower().removeprefix("a "))
+    minutes, hour = int(_number(match["n"]) if count is None else count), int(_number(match["hour"]))
+    if not (0 < minutes < 60 and 1 <= hour <= 12):
+        return None
+    of_day = 60 * (hour % 12) + (minutes if match["way"].lower() == "past" else -minutes)
+    at = max(_latest(moment, time(*divmod((of_day + half) % 1440, 60))) for half in (0, 720))
+    return TimeRange(at, at + 60 * _S, at + 30 * _S, past=True)
+
+
 def _recent(length_us: int) -> Callable[[re.Match[str], Moment], TimeRange]:
     return lambda _, moment: TimeRange(moment.now_us - length_us, moment.now_us + 1, past=True)
 
@@ -286,11 +307,16 @@ _POINT = r"\d{1,7}(?:\.\d{1,6})?"
 _MEDIA_UNIT = r"(?:s|secs?|seconds?|mins?|minutes?)"
 _STAMP = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:\d{2})?)?"
 _OVER = r"(?:(?:in|over|during|within|for|from)\s+)?(?:the\s+)?"
-_DAY = rf"yesterday|today|this|last(?=\s+night|\s+evening)|(?:on|last)\s+(?:{'|'.join(_DAYS)})"
+_NAMED_DAY = rf"(?:on|last)\s+(?:{'|'.join(_DAYS)})"
+_DAY = rf"the\s+day\s+before\s+yesterday|yesterday|today|tonight|this|last(?=\s+night|\s+evening)|{_NAMED_DAY}"
 _HOW_LONG = r"\b(?:(?P<how>more than|over|longer than|less than|since|from|about|around|some)\s+)?"
 _HOW = r"\b(?P<how>at|around|about|since|after|before|until|till|by|near)\s+"
 _FAR = rf"(?:(?P<far>{LENGTH})|(?P<number>{_NUM}))(?:\s+ago)?"
 _NEAR = rf"(?P<near>{_NUM}{_HALF}?\s*(?P<unit>{_UNIT}){_MORE})"
+_SINCE_ASKED = (
+    r"\bsince\s+(?:(?:i|we)\s+(?:last\s+)?(?:asked|spoke|talked|checked|looked)(?:\s+(?:you|last|before|to\s+you))*"
+    r"|(?:my|the)\s+(?:last|previous)\s+question)\b"
+)
 _P1 = rf"\b(?:between|from)\s+(?:second\s+|minute\s+)?(?P<n1>{_POINT})\s*(?P<u1>{_MEDIA_UNIT})?\s*"
 
 _Rule = Callable[[re.Match[str], Moment], TimeRange | None]
@@ -302,6 +328,11 @@ _PATTERNS: Final[list[tuple[str, _Rule]]] = [
     (rf"{_HOW_LONG}(?P<length>{LENGTH})\s+(?:ago|earlier|before now|back)\b", _ago),
     (rf"\b{_OVER}(?:last|past|previous)\s+(?P<length>{_LENGTH_ALONE})\b", _last_length),
     (rf"\b(?:in|over|during|within|for)\s+the\s+first\s+(?P<length>{_LENGTH_ALONE})\b", _first_length),
+    (_SINCE_ASKED, _since_asked),
+    (
+        rf"\b(?:at\s+)?(?P<n>half|(?:a\s+)?quarter|{_NUM})\s+(?P<way>past|to)\s+(?P<hour>{_NUM})(?![\d:.])",
+        _spoken_clock,
+    ),
     (rf"\b(?P<day>{_DAY})\s*\b(?P<part>morning|noon|afternoon|evening|night)?\b", _day),
     (rf"\b(?:between|from)\s+(?P<c1>{_CLOCK})\s+(?:and|to|until)\s+(?P<c2>{_CLOCK})", _clock_between),
     (rf"{_P1}(?:and|to|until)\s+(?P<n2>{_POINT})\s*(?P<u2>{_MEDIA_UNIT})\b", _media_between),
@@ -318,6 +349,7 @@ _RULES: Final = [(re.compile(pattern, re.IGNORECASE | re.ASCII), rule) for patte
 _THIS_ALONE = re.compile(r"\bthis$", re.IGNORECASE)
 _FIRST = re.compile(r"\b(?:first|initially|originally)\b", re.IGNORECASE)
 _LAST = re.compile(r"\b(?:last|latest|most recent(?:ly)?|final(?:ly)?)\b", re.IGNORECASE)
+_ORDERS: Final[list[tuple[re.Pattern[str], Order]]] = [(_FIRST, "first"), (_LAST, "last")]
 
 
 def parse(question: str, moment: Moment) -> TimeRange:
@@ -375,8 +407,14 @@ def _moved_into(clock: TimeRange, day: TimeRange) -> TimeRange | None:
 
 def _ordered(found: TimeRange) -> TimeRange:
     """The first or the last time that something was so."""
-    for pattern, order in ((_FIRST, "first"), (_LAST, "last")):
-        match = pattern.search(found.rest)
+    order = order_of(found.rest)
+    return found if order is None else replace(found, order=order[0], past=True, words=(*found.words, order[1]))
+
+
+def order_of(text: str) -> tuple[Order, str] | None:
+    """The first or the last of several, and the word that says so."""
+    for pattern, order in _ORDERS:
+        match = pattern.search(text)
         if match is not None:
-            return replace(found, order=order, past=True, words=(*found.words, match[0]))  # type: ignore[arg-type]
-    return found
+            return order, match[0]
+    return None

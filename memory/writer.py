@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from memory.failpoints import reach
 from memory.store import Store
 from perception.messages import Fault
 
@@ -162,6 +163,7 @@ class Writer:
             if any(job.growth for job in group) and not self._space.enough():
                 return FULL
             _run(store.db, group)
+            store.committed(sum(job.growth for job in group))
         except (sqlite3.Error, OSError) as error:
             return self._fault(store, error)
         except Exception as error:  # noqa: BLE001
@@ -190,7 +192,9 @@ def _run(db: sqlite3.Connection, group: Sequence[Job]) -> None:
     try:
         for job in group:
             job.result = job.run(db)
+        reach("insert")
         db.execute("COMMIT")
+        reach("commit")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")

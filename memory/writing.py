@@ -15,8 +15,10 @@ from memory.rows import (
     Spoken,
     crc_of,
     pack_speech,
-    picture_bytes,
     reach_of,
+    row_crc,
+    stored_bytes,
+    text_bytes,
     transcript_of,
     unpack_speech,
     with_speech,
@@ -65,23 +67,21 @@ class Forgot:
     dead: list[Span]
 
 
-def event_crc(event: Sequence[int | str | bytes | None]) -> int:
-    """Of id, start, end, both reaches, open, merged, caption, speech."""
-    return crc_of(*event)
+def event_crc(seq: int, event: Sequence[int | str | bytes | None]) -> int:
+    """Of an event's number, id, start, end, both reaches, open, merged, caption, speech."""
+    return row_crc(seq, *event)
 
 
 def set_meta(db: sqlite3.Connection, key: str, value: str) -> None:
     """Keep a setting."""
-    db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, row_crc(key, value)))
 
 
 def mark_end(db: sqlite3.Connection, end_us: int) -> None:
     """Media time that was stored is never given out again, not even after it is forgotten."""
-    db.execute(
-        "INSERT INTO meta VALUES ('end_us', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-        " WHERE CAST(excluded.value AS INTEGER) > CAST(value AS INTEGER)",
-        (str(end_us),),
-    )
+    known = db.execute("SELECT value FROM meta WHERE key = 'end_us'").fetchone()
+    if known is None or int(known[0]) < end_us:
+        set_meta(db, "end_us", str(end_us))
 
 
 # ---------------------------------------------------------------- events
@@ -92,8 +92,7 @@ def put_event(db: sqlite3.Connection, row: EventRow) -> None:
     row = row.without(lambda moment: _is_dead(db, moment))
     _put_frames(db, row.seq, row.frames)
     charged = [frame for frame in row.frames if _owner(db, frame.picture) == row.seq]
-    text = len((row.caption or "") + (row.transcript or "")) * 2
-    size = EVENT_BYTES + text + sum(picture_bytes(frame) for frame in charged)
+    size = EVENT_BYTES + text_bytes(row) + sum(stored_bytes(len(one.jpeg), len(one.vector)) for one in charged)
     _put_row(db, row, size)
     _put_vector(db, row)
     _put_words(db, row.seq, row.transcript, row.caption)
@@ -109,7 +108,7 @@ def _put_row(db: sqlite3.Connection, row: EventRow, size: int) -> None:
         " end_us = excluded.end_us, reach_start_us = excluded.reach_start_us, reach_end_us = excluded.reach_end_us,"
         " open = excluded.open, merged = excluded.merged, caption = excluded.caption, speech = excluded.speech,"
         " bytes = excluded.bytes, crc = excluded.crc",
-        (row.seq, *told, size, event_crc(told)),
+        (row.seq, *told, size, event_crc(row.seq, told)),
     )
 
 
@@ -136,7 +135,7 @@ def _put_frames(db: sqlite3.Connection, seq: int, frames: Iterable[Keyframe]) ->
     for n, frame in wanted.items():
         if stored.get(n) != frame.picture:
             told = (seq, n, frame.media_us, frame.picture, frame.captured_us)
-            db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?)", told)
+            db.execute("INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?)", (*told, row_crc(*told)))
             _put_picture(db, frame)
 
 
@@ -166,19 +165,20 @@ def _put_words(db: sqlite3.Connection, seq: int, transcript: str | None, caption
 
 
 def add_speech(db: sqlite3.Connection, seq: int, said: Spoken) -> bool:
-    """Speech that became known after its event was closed. False: the event is not there, and nothing is kept."""
+    """Speech that became known after its event was closed. False: there is no such undamaged event; nothing is kept."""
     row = db.execute(
-        "SELECT id, start_us, end_us, reach_end_us, open, merged, caption, speech FROM events WHERE seq = ?", (seq,)
-    ).fetchone()
-    if row is None:
+        "SELECT id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech, crc FROM events"
+        " WHERE seq = ?", (seq,),
+    ).fetchone()  # fmt: skip
+    if row is None or event_crc(seq, row[:-1]) != row[-1]:
         return False
-    event, start_us, end_us, reach_end_us, is_open, merged, caption, blob = row
+    event, start_us, end_us, _, reach_end_us, is_open, merged, caption, blob, _ = row
     speech = with_speech(unpack_speech(blob), said)
     reach = reach_of(start_us, max(end_us, reach_end_us), speech)
     told = (event, start_us, end_us, *reach, is_open, merged, caption, pack_speech(speech))
     db.execute(
         "UPDATE events SET reach_start_us = ?, reach_end_us = ?, speech = ?, bytes = bytes + ?, crc = ? WHERE seq = ?",
-        (*reach, told[-1], len(said.text or "") * 2, event_crc(told), seq),
+        (*reach, told[-1], len(said.text or "") * 2, event_crc(seq, told), seq),
     )
     _put_words(db, seq, transcript_of(speech), caption)
     return True
@@ -203,24 +203,31 @@ def give_up(db: sqlite3.Connection, seq: int, gap: GapRecord) -> Kept | None:
 
 
 def _close(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[int]:
-    """Close open events as they stand; where they end."""
-    columns = "seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech"
+    """Close open events as they stand; where they end. One that is damaged stays so."""
+    columns = "seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech, crc"
     rows = db.execute(f"SELECT {columns} FROM events WHERE {where}", values).fetchall()  # noqa: S608
-    for seq, *told in rows:
+    rows = [row for row in rows if event_crc(row[0], row[1:-1]) == row[-1]]
+    for seq, *told, _ in rows:
         told[5] = 0
-        db.execute("UPDATE events SET open = 0, crc = ? WHERE seq = ?", (event_crc(told), seq))
+        db.execute("UPDATE events SET open = 0, crc = ? WHERE seq = ?", (event_crc(seq, told), seq))
     return [row[3] for row in rows]
 
 
 def put_gap(db: sqlite3.Connection, gap: GapRecord) -> None:
     """A gap; one that follows another of its kind closely makes it longer."""
     before = db.execute(
-        "SELECT start_us, end_us, reason FROM gaps WHERE start_us <= ? ORDER BY start_us DESC LIMIT 1", (gap.start_us,)
+        "SELECT start_us, end_us, reason, crc FROM gaps WHERE start_us <= ? ORDER BY start_us DESC LIMIT 1",
+        (gap.start_us,),
     ).fetchone()
-    if before is not None and before[2] == gap.reason and gap.start_us - before[1] <= _GAP_JOINT_US:
-        db.execute("UPDATE gaps SET end_us = max(end_us, ?) WHERE start_us = ?", (gap.end_us, before[0]))
-    else:
-        db.execute("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?)", (gap.start_us, gap.end_us, gap.reason))
+    if (
+        before is not None
+        and row_crc(*before[:3]) == before[3]
+        and before[2] == gap.reason
+        and gap.start_us - before[1] <= _GAP_JOINT_US
+    ):
+        gap = GapRecord(before[0], max(before[1], gap.end_us), gap.reason)
+    told = (gap.start_us, gap.end_us, gap.reason)
+    db.execute("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?)", (*told, row_crc(*told)))
     mark_end(db, gap.end_us)
 
 
@@ -244,9 +251,8 @@ def forget(
         db.execute("DELETE FROM gaps WHERE start_us >= ? AND end_us <= ?", (since_us, until_us))
     for span in dead:
         _bury(db, *span)
-    seqs = [(one.seq,) for one in gone]
-    _delete_rows(db, seqs)
-    db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", seqs)
+    delete_rows(db, (one.seq for one in gone))
+    db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", [(one.seq,) for one in gone])
     hidden = [frame for span in dead for frame in _hide(db, *span)]
     set_meta(db, "purge", "due")
     return Forgot(gone, hidden, list(dead))
@@ -273,19 +279,22 @@ def _gone(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[
 
 def _bury(db: sqlite3.Connection, start_us: int, end_us: int) -> None:
     """Add a tombstone, joined with those that it touches."""
-    touching = db.execute(
-        "SELECT start_us, end_us FROM tombstones WHERE start_us <= ? AND end_us >= ?", (end_us, start_us)
+    rows = db.execute(
+        "SELECT start_us, end_us, crc FROM tombstones WHERE start_us <= ? AND end_us >= ?", (end_us, start_us)
     ).fetchall()
+    touching = [(start, end) for start, end, crc in rows if row_crc(start, end) == crc]
     start_us = min([start_us, *(start for start, _ in touching)])
     end_us = max([end_us, *(end for _, end in touching)])
     db.executemany("DELETE FROM tombstones WHERE start_us = ?", [(start,) for start, _ in touching])
-    db.execute("INSERT INTO tombstones VALUES (?, ?)", (start_us, end_us))
+    told = (start_us, end_us, row_crc(start_us, end_us))
+    db.execute("INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)", told)
 
 
 def wipe(db: sqlite3.Connection, events: int) -> bool:
     """Delete the pictures of up to so many forgotten events. False: none was left."""
     batch = [seq for (seq,) in db.execute("SELECT event FROM doomed LIMIT ?", (events,))]
-    _delete_frames(db, batch)
+    for seq in batch:
+        drop_frames(db, seq)
     db.executemany("DELETE FROM doomed WHERE event = ?", [(seq,) for seq in batch])
     return bool(batch)
 
@@ -295,21 +304,33 @@ def delete_oldest(db: sqlite3.Connection, events: int, before_us: int | None) ->
     where = "NOT open" if before_us is None else f"NOT open AND reach_end_us < {before_us:d}"
     seqs = f"SELECT seq FROM events WHERE {where} ORDER BY seq LIMIT {events:d}"  # noqa: S608
     gone = _gone(db, f"seq IN ({seqs})", [])
-    _delete_frames(db, [one.seq for one in gone])
-    _delete_rows(db, [(one.seq,) for one in gone])
+    for one in gone:
+        drop_frames(db, one.seq)
+    delete_rows(db, (one.seq for one in gone))
     return gone
 
 
-def _delete_rows(db: sqlite3.Connection, seqs: list[tuple[int]]) -> None:
-    for table, key in (("words", "rowid"), ("event_vectors", "event"), ("events", "seq")):
-        db.executemany(f"DELETE FROM {table} WHERE {key} = ?", seqs)  # noqa: S608
+def delete_rows(db: sqlite3.Connection, seqs: Iterable[int]) -> None:
+    """Delete events but for their frames."""
+    for seq in seqs:
+        for table, key in (("words", "rowid"), ("event_vectors", "event"), ("events", "seq")):
+            db.execute(f"DELETE FROM {table} WHERE {key} = ?", (seq,))  # noqa: S608
 
 
-def _delete_frames(db: sqlite3.Connection, events: Sequence[int]) -> None:
-    for seq in events:
-        pictures = [picture for (picture,) in db.execute("SELECT picture FROM frames WHERE event = ?", (seq,))]
-        db.execute("DELETE FROM frames WHERE event = ?", (seq,))
-        _drop_unused(db, pictures)
+def drop_frames(db: sqlite3.Connection, seq: int) -> None:
+    """Delete an event's frames, and the pictures that no other event shows."""
+    pictures = [picture for (picture,) in db.execute("SELECT picture FROM frames WHERE event = ?", (seq,))]
+    db.execute("DELETE FROM frames WHERE event = ?", (seq,))
+    _drop_unused(db, pictures)
+
+
+def set_size(db: sqlite3.Connection, row: EventRow) -> None:
+    """Count an event's bytes anew, from what is stored."""
+    query = "SELECT length(p.jpeg), length(v.vector) FROM pictures p JOIN vectors v ON v.picture = p.id WHERE p.id = ?"
+    charged = {frame.picture for frame in row.frames if _owner(db, frame.picture) == row.seq}
+    sizes = [size for picture in charged if (size := db.execute(query, (picture,)).fetchone()) is not None]
+    size = EVENT_BYTES + text_bytes(row) + sum(stored_bytes(*one) for one in sizes)
+    db.execute("UPDATE events SET bytes = ? WHERE seq = ?", (size, row.seq))
 
 
 def _drop_unused(db: sqlite3.Connection, pictures: Iterable[int]) -> None:

@@ -13,8 +13,8 @@ class SampleConfig(msgspec.Struct, frozen=True):
 
     fps: float = 2.0
     change: float = 0.002
-    keyframe_px: int = 960
-    jpeg_quality: int = 90
+    keyframe_px: int = 640
+    jpeg_quality: int = 80
     max_pixels: int = 33_177_600
 
 

@@ -15,11 +15,13 @@ cache cannot be shared; by a server elsewhere."""
 
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
-    """An earlier question of the same conversation and its answer; about: `AnswerDone.about`."""
+    """An earlier question of the same conversation and its answer; about: `AnswerDone.about`; asked_wall_us: Unix time
+    that it was asked at."""
 
     question: str
     answer: str
     about: About | None = None
+    asked_wall_us: int | None = None
 
 
 class AskedStream(msgspec.Struct, frozen=True, array_like=True):

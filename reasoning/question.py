@@ -45,7 +45,7 @@ class Question:
             question_id=self.id,
             text="".join(self.said),
             finish_reason=reason,
-            evidence=[used(kept) for kept in shown.evidence] if shown is not None else [],
+            evidence=[used(kept) for kept in self._evidence()],
             coverage=self._coverage(),
             newest_arrival_us=max((f.arrival_us for f in shown.window), default=-1) if shown is not None else -1,
             timing=self._timing(now_us),
@@ -54,6 +54,12 @@ class Question:
             explain=self.context.explain if self.context is not None else "{}",
             about=self._about(),
         )
+
+    def _evidence(self) -> Sequence[Evidence]:
+        """What the answer rests on: what the model was shown, or, of a count, some of what was counted."""
+        if self.prompt is not None:
+            return self.prompt.evidence
+        return self.context.evidence if self.context is not None and self.context.counted else []
 
     def _about(self) -> About | None:
         """What memory understood; of a question about now, the newest frame that was shown."""

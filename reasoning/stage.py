@@ -11,6 +11,7 @@ from memory.messages import Context, Earlier, Recall
 from perception.messages import Fault
 from perception.window import WindowFrame, WindowSource
 from reasoning.config import ReasoningConfig
+from reasoning.counted import counted_text
 from reasoning.engine import Delta, Engine, EngineOutput, Failed, Finished, Request, Started
 from reasoning.messages import (
     AnswerDelta,
@@ -156,8 +157,9 @@ class ReasoningStage:
         streams = question.ask.streams
         names, now_us = [one.stream for one in streams], [one.now_us for one in streams]
         earlier = tuple(Earlier(turn.question, turn.answer, turn.about) for turn in question.ask.history)
+        before = question.ask.history[-1].asked_wall_us if question.ask.history else None
         asked = question.ask.question
-        self._outputs.append(Recall(question.recall, names, asked, since_us, until_us, now_us, 0, earlier))
+        self._outputs.append(Recall(question.recall, names, asked, since_us, until_us, now_us, 0, earlier, before))
 
     def _look(self, ask: Ask) -> list[WindowFrame]:
         """The newest frames of each stream, fewer where many are asked; of an explicit range what lies in it."""
@@ -254,6 +256,9 @@ class ReasoningStage:
             if is_uncovered(question):
                 self._say(question, uncovered_text(question.ask, question.context))
                 self._finish(question, "not_covered", 0)
+            elif question.context.counted:
+                self._say(question, counted_text(question.ask, question.context))
+                self._finish(question, "stop", 0)
             elif not question.window and not question.context.evidence:
                 self._end_without_frames(question, question.context)
             else:

@@ -79,9 +79,9 @@ class SampleSection(Section):
     """Frames looked at per second; more finds shorter events and costs encoding."""
     change: Annotated[float, Field(ge=0, le=1)] = 0.002
     """Share of the picture that must differ from the last encoded frame."""
-    keyframe_px: Annotated[int, Field(ge=64, le=8192)] = 960
+    keyframe_px: Annotated[int, Field(ge=64, le=8192)] = 640
     """Long side of stored evidence; never enlarged."""
-    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 90
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 80
     """Of stored evidence."""
 
 
@@ -115,7 +115,7 @@ class MemorySection(Section):
     keyframes: Annotated[int, Field(ge=1, le=64)] = 3
     """Frames kept of an event."""
     max_bytes: Annotated[int, Field(ge=2**20, le=LARGEST_BYTES)] = 10 * 2**30
-    """Budget of one stream; the oldest events are deleted to stay inside."""
+    """Budget of one stream: old neighbours are merged to stay inside, the coarser the older; then the oldest go."""
     max_age_s: Annotated[float, Field(ge=1, le=3_153_600_000)] = 30 * 24 * 3600.0
     """Older events are forgotten."""
     evidence: Annotated[int, Field(ge=0, le=64)] = 4
@@ -137,6 +137,8 @@ class LimitsSection(Section):
     """A request's address and headers."""
     picture_bytes: Annotated[int, Field(ge=1024, le=LARGEST_RECORD)] = 16 * 2**20
     """A picture that is searched with."""
+    archive_bytes: Annotated[int, Field(ge=1024, le=LARGEST_BYTES)] = 16 * 2**30
+    """An archive that is imported."""
     message_bytes: Annotated[int, Field(ge=1024, le=LARGEST_RECORD)] = 16 * 2**20
     """A websocket message."""
     question_bytes: Annotated[int, Field(ge=16, le=2**20)] = 16 * 2**10

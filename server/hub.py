@@ -11,10 +11,12 @@ from memory.messages import (
     EventCommitted,
     EventFound,
     EventPage,
+    Exported,
     Forgotten,
     FrameFound,
     GetEvent,
     GetFrame,
+    Imported,
     ListEvents,
     MemoryOpened,
     MemoryStatus,
@@ -25,6 +27,7 @@ from memory.messages import (
 )
 from perception.messages import Fault, Percept, PerceptRecord, StreamClosed, StreamStatus, Unchanged, WindowWiped
 from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, CachesForgotten, Costs, EngineReady
+from server.archives import Archives
 from server.config import Config
 from server.core import Clocks, Core, Host
 from server.errors import refusal
@@ -52,6 +55,7 @@ class Hub:
         self.life = StreamLife(self.core, self.registry)
         self.questions = Questions(self.core, self.registry)
         self.forgetting = Forgetting(self.core, self.questions)
+        self.archives = Archives(self.core, self.registry, self.life)
         self.sessions = Sessions()
         self.started_us = self.core.clocks.monotonic_us()
         self.fatal: tuple[StageName, Fault] | None = None
@@ -70,6 +74,8 @@ class Hub:
             EventPage: self._answered,
             EventFound: self._answered,
             FrameFound: self._answered,
+            Exported: self._answered,
+            Imported: self._answered,
             Forgotten: self._answered,
             Updated: self._answered,
             Refused: self._refused,
@@ -199,6 +205,7 @@ class Hub:
 
     def open(self) -> None:
         """Every stage was ready once: what is stored is known, work is taken."""
+        self.archives.clear()
         self.core.started = True
 
     def drain(self) -> None:

@@ -73,10 +73,20 @@ class StreamLife:
                 raise refusal(opened.fault)
         except BaseException:
             # Memory may have made the store all the same: it goes when memory is heard of again.
-            self.registry.remove(entry)
-            self._doom(entry.key)
+            self.give_up(entry)
             raise
         return entry
+
+    def imported(self, entry: StreamEntry, declaration: Declaration, end_us: int) -> None:
+        """Memory made a stream of an archive: it is as one that was restored."""
+        entry.declaration = declaration
+        entry.source = resolve_source(declaration.spec, self.core.config.allow_files)
+        self.memory_opened(MemoryOpened(entry.key, end_us, None))
+
+    def give_up(self, entry: StreamEntry) -> None:
+        """A stream did not come about; what memory may have made of it goes."""
+        self.registry.remove(entry)
+        self._doom(entry.key)
 
     async def change(self, entry: StreamEntry, options: StreamOptions) -> None:
         """Take over new options, once they are on disk. Raises RequestError; then the old ones hold."""

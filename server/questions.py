@@ -316,7 +316,7 @@ class Questions:
             run.id,
             Explained(run.tenant, streams, start_wall_us, run.since_us, run.until_us, run.now_us, done.explain),
         )
-        turn = Turn(run.request.question, run.text, done.about)
+        turn = Turn(run.request.question, run.text, done.about, start_wall_us + run.now_us)
         self.conversations.add(run.tenant, run.request.conversation, streams, turn)
 
     def _learn(self, run: Run) -> None:

@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from clients.cli.common import AsJson, Since, Url, clock, fail, print_json
+
+if TYPE_CHECKING:
+    from clients.api import Api
 
 Stream = Annotated[str, typer.Argument(metavar="ID", help="The stream's id.")]
 
@@ -122,6 +125,56 @@ def forget(
         print("the event is forgotten")
     else:
         print(f"{body['deleted']['events']} events are forgotten")
+
+
+def export(
+    stream: Stream,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the archive goes; nothing may be there.")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a stream's memory into one file."""
+    from clients.api import Api
+
+    with Api(url) as api:
+        try:
+            with file.open("xb") as opened:
+                file.chmod(0o600)
+                size = _exported(api, stream, opened, file)
+        except OSError as error:
+            fail("usage", f"{file.name} cannot be written: {error.strerror}", 2)
+    if as_json:
+        print_json({"stream": stream, "bytes": size})
+    else:
+        print(f"{size / 1e6:.1f} MB of {stream} are in {file.name}")
+
+
+def _exported(api: "Api", stream: str, opened: BinaryIO, file: Path) -> int:
+    """Nothing is left where not all of it came."""
+    try:
+        return api.export(stream, opened)
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
+def take_in(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `export` wrote.", dir_okay=False)],
+    stream: Annotated[str, typer.Option("--id", help="The new stream's id.")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a stream of an exported file."""
+    from clients.api import Api
+
+    if not file.is_file():
+        fail("usage", f"there is no file {file.name}", 2)
+    with Api(url) as api, file.open("rb") as opened:
+        made = api.take_in(stream, opened)
+    if as_json:
+        print_json(made)
+    else:
+        print(f"{made['id']} is there, with {made['memory']['events']} events")
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> None:

@@ -21,9 +21,8 @@ def create_app(hub: Hub, keys: Keys) -> Guard:
     app.state.hub = hub
     app.state.page = page.read_page()
     install_errors(app)
-    doors = (page, system, streams, events, questions, live)
-    for router in (*(door.router for door in doors), streams.later):
-        app.include_router(router)
+    for door in (page, system, streams, events, questions, live):
+        app.include_router(door.router)
     app.add_api_websocket_route("/{path:path}", _no_such_socket)
     app.openapi = lambda: describe(app, keys)  # type: ignore[method-assign]
     return Guard(app, hub.core, keys)

@@ -1,13 +1,19 @@
 """Streams over HTTP: add, list, read, change, delete, and forget of their memory."""
 
-from fastapi import APIRouter, Query, Response
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from server.doors.replies import CHECKED, ERRORS, Limit, Since, Stream, TheHub, Until, Who, needs
 from server.errors import RequestError
-from server.protocol import ForgetReply, StreamList, StreamOptions, StreamReply, StreamRequest
+from server.protocol import STREAM_ID, ForgetReply, StreamList, StreamOptions, StreamReply, StreamRequest
 from server.views import forget_reply, stream_reply
 
-later = APIRouter(include_in_schema=False)
+_KIND = "application/vnd.sqlite3"
+_CONTENT: dict[str, Any] = {_KIND: {"schema": {"type": "string", "format": "binary"}}}
+_ARCHIVE: dict[int | str, dict[str, Any]] = {200: {"content": _CONTENT, "description": "the archive"}}
+
 router = APIRouter(prefix="/v1/streams", tags=["streams"], responses=ERRORS, dependencies=CHECKED)
 
 
@@ -52,7 +58,27 @@ async def forget(hub: TheHub, entry: Stream, since: Since = None, until: Until =
     return forget_reply(entry, await hub.forgetting.forget_range(entry, since, until))
 
 
-@later.api_route("/v1/streams/{id}/memory", methods=["GET", "PUT"])
-async def archive() -> None:
-    """Export and import come with the archive format."""
-    raise RequestError("not_found", "there is no such address")
+@router.get("/{id}/memory", response_class=StreamingResponse, responses=_ARCHIVE, dependencies=[needs("admin")])
+async def export(hub: TheHub, entry: Stream) -> StreamingResponse:
+    """The stream's memory as one file, without source, credentials or anything that was forgotten."""
+    length, pieces = await hub.archives.export(entry)
+    return StreamingResponse(pieces, media_type=_KIND, headers={"Content-Length": str(length)})
+
+
+@router.put(
+    "/{id}/memory",
+    status_code=201,
+    dependencies=[needs("admin")],
+    openapi_extra={"requestBody": {"required": True, "content": _CONTENT}},
+)
+async def take_in(
+    hub: TheHub, who: Who, request: Request, id: Annotated[str, Path(pattern=f"^(?:{STREAM_ID.pattern})$")]
+) -> StreamReply:
+    """A new stream, offline, with the memory of an archive."""
+    if hub.registry.by_key(f"{who.tenant}/{id}") is not None:
+        raise RequestError("stream_exists", "there is a stream of this id: choose another or delete it", "id")
+    path = await hub.archives.receive(aiter(request.stream()))
+    try:
+        return stream_reply(await hub.archives.take_in(who.tenant, id, path), hub.core.clocks)
+    finally:
+        path.unlink(missing_ok=True)

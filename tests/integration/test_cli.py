@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ("serve", "demo", "add", "ask", "streams", "events", "forget", "bench", "config", "explain", "keys", "push")
+COMMANDS = ("serve", "demo", "add", "ask", "streams", "events", "forget", "bench", "config", "explain", "keys",
+            "export", "import")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,30 @@ def test_what_the_server_refuses_is_told_with_its_code(watched: Any, omnilive: A
     nobody = omnilive("streams", url="http://127.0.0.1:9")
     assert nobody.returncode == 1
     assert nobody.stderr.startswith("error[unreachable]: ")
+
+
+def test_a_memory_goes_out_as_a_file_and_comes_in_again(watched: Any, omnilive: Any, tmp_path: Path) -> None:
+    file = tmp_path / "cli.memory"
+    assert omnilive("export", "cli", str(file), url=watched.url).returncode == 0
+    assert file.stat().st_mode & 0o077 == 0
+    assert omnilive("export", "cli", str(file), url=watched.url).returncode == 2
+    made = json.loads(omnilive("import", str(file), "--id", "again", "--json", url=watched.url).stdout)
+    assert (made["id"], made["state"]) == ("again", "offline")
+    one, two = (
+        json.loads(omnilive("events", name, "--json", url=watched.url).stdout)["events"] for name in ("cli", "again")
+    )
+    assert [(event["id"], event["start"], event["end"]) for event in one] == [
+        (event["id"], event["start"], event["end"]) for event in two
+    ]
+    answer = json.loads(
+        omnilive("ask", "again", "What was there?", "--max-tokens", "4", "--json", url=watched.url).stdout
+    )
+    assert {moment["stream"] for moment in answer["evidence"]} == {"again"}
+    refused = omnilive("import", str(file), "--id", "again", url=watched.url)
+    assert refused.stderr.startswith("error[stream_exists]: ")
+    file.write_bytes(file.read_bytes()[:-5000])
+    refused = omnilive("import", str(file), "--id", "broken", url=watched.url)
+    assert refused.stderr.startswith("error[archive_invalid]: ")
 
 
 def test_forgetting_asks_first(watched: Any, omnilive: Any) -> None:

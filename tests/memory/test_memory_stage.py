@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -433,7 +434,7 @@ def test_the_writer_wakes_the_loop(make_stage: Any, tools: Any) -> None:
 # ---------------------------------------------------------------- budgets
 
 
-def test_the_byte_budget_drops_the_oldest(make_stage: Any, config: MemoryConfig, tools: Any) -> None:
+def test_the_byte_budget_merges_the_old_and_drops_the_oldest(make_stage: Any, config: MemoryConfig, tools: Any) -> None:
     stage = make_stage()
     tools.drive(stage, tools.opening(max_bytes=2 * 2**20))
     for n in range(80):
@@ -442,12 +443,13 @@ def test_the_byte_budget_drops_the_oldest(make_stage: Any, config: MemoryConfig,
     events = tools.only(tools.drive(stage, listing(tools.stream, limit=1000)), EventPage).events
     assert 20 < len(events) < 40
     assert events[0].start_us == 790 * S
-    assert [e.start_us for e in events] == [790 * S - n * 10 * S for n in range(len(events))]
+    assert all(two.end_us <= one.start_us for one, two in pairwise(events))
+    assert events[0].merged == 1 < events[-1].merged
     size = sum(path.stat().st_size for path in Path(config.streams_folder).rglob("*") if path.is_file())
     assert size < 4 * 2**20
     page = tools.only(tools.drive(stage, listing(tools.stream, "a 3", limit=1000)), EventPage)
     assert {e.id for e in page.events} == {e.id for e in events}
-    asked = recall(tools.stream, "what was there?", 800 * S, 0, 10 * S)
+    asked = recall(tools.stream, "what was there?", 800 * S, 0, events[-1].start_us - S)
     assert tools.only(tools.drive(stage, asked), Context).coverage[0].coverage.covered == "none"
 
 

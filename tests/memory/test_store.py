@@ -18,7 +18,7 @@ from memory.events import Resume
 from memory.index import VectorIndex
 from memory.messages import FOREVER_US, GapRecord, MemoryOptions
 from memory.retention import Budget, retain
-from memory.rows import EventRow, Keyframe, Spoken, crc_of, to_half
+from memory.rows import EventRow, Keyframe, Spoken, crc_of, row_crc, to_half
 from memory.spans import Spans
 from memory.store import FormatUnknown, Settings, Store
 
@@ -233,7 +233,8 @@ def test_a_picture_goes_with_the_moment_that_it_was_captured_at(
     two = EventRow(2, "e_2", 20 * S, 29 * S, 29 * S, False, (shown, *row(2, tools).frames[:1]), (), one.vector)
     commit(store, (writing.put_event, one), (writing.put_event, two))
     if of_format_1:
-        store.db.execute("UPDATE frames SET captured_us = NULL")
+        store.db.create_function("row_crc", -1, row_crc)
+        store.db.execute("UPDATE frames SET captured_us = NULL, crc = row_crc(event, n, media_us, picture, NULL)")
     forget = (None, 0, 12 * S) if by_range else (one.id, 0, 0)
     store.db.execute("BEGIN IMMEDIATE")
     forgot = writing.forget(store.db, *forget, [])
@@ -245,20 +246,6 @@ def test_a_picture_goes_with_the_moment_that_it_was_captured_at(
     assert store.db.execute("SELECT event FROM event_vectors").fetchall() == []
     commit(store, (writing.wipe, 5))
     assert store.db.execute("SELECT id FROM pictures").fetchall() == [(20,)]
-
-
-def test_a_store_of_the_format_before_is_brought_up_to_date(tmp_path: Path, tools: Any) -> None:
-    folder = tmp_path / "t" / "cam"
-    store = Store.create(folder, "t/cam", SETTINGS)
-    commit(store, (writing.put_event, row(1, tools)))
-    store.db.executescript("ALTER TABLE frames DROP COLUMN captured_us; PRAGMA user_version = 1")
-    store.close()
-    store = Store(folder)
-    commit(store, (writing.put_event, row(2, tools)))
-    read = store.reader.newest(0, FOREVER_US, 1 << 40, 9)
-    assert read == [bare(row(2, tools)), bare(row(1, tools))]
-    store.close()
-    Store(folder).close()
 
 
 def test_numbers_and_time_go_on_after_everything_was_forgotten(store: Store, tools: Any) -> None:
@@ -275,13 +262,14 @@ def test_gaps_that_follow_each_other_are_one(store: Store) -> None:
     assert [(g.start_us, g.end_us) for g in found] == [(0, S + 1), (2 * S, 3 * S), (90 * S, 91 * S)]
 
 
-@pytest.mark.parametrize("kind", ["picture", "vector", "event"])
+@pytest.mark.parametrize("kind", ["picture", "vector", "event", "frame"])
 def test_damaged_rows_are_left_out_and_counted(store: Store, tools: Any, kind: str) -> None:
     commit(store, (writing.put_event, row(1, tools)), (writing.put_event, row(2, tools)))
     change = {
         "picture": "UPDATE pictures SET jpeg = zeroblob(length(jpeg)) WHERE id = 10",
         "vector": "UPDATE vectors SET vector = zeroblob(length(vector)) WHERE picture = 10",
         "event": "UPDATE events SET start_us = start_us + 1 WHERE seq = 1",
+        "frame": "UPDATE frames SET picture = 11 WHERE event = 1 AND n = 0",
     }[kind]
     store.db.execute(change)
     index = VectorIndex(DIM, 1 << 30)
@@ -290,13 +278,36 @@ def test_damaged_rows_are_left_out_and_counted(store: Store, tools: Any, kind: s
     jpeg = store.reader.jpeg("e_000001", 0)
     assert len(index) == 4 - (kind == "vector")
     assert [one.seq for one in seen] == ([2] if kind == "event" else [2, 1])
-    assert (jpeg is None) == (kind == "picture")
+    assert (jpeg is None) == (kind in {"picture", "frame", "event"})
     assert len(store.reader.corrupt) == 1
 
 
 def test_checksums_tell_neighbours_and_none_apart() -> None:
     told = [("a", "b"), ("ab", ""), ("", "ab"), ("ab", None), (None, "ab"), (b"a", "bc")]
     assert len({crc_of(*parts) for parts in told}) == len(told)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("gaps", "end_us"), ("tombstones", "end_us"), ("meta", "value"), ("events", "seq")]
+)
+def test_a_damaged_number_is_not_believed(store: Store, tools: Any, table: str, column: str) -> None:
+    commit(store, (writing.put_event, row(1, tools)), (writing.put_gap, GapRecord(20 * S, 30 * S, "offline")))
+    commit(store, (writing.forget, None, 40 * S, 50 * S, []))
+    store.db.execute(f"UPDATE {table} SET {column} = {column} + 1" + " WHERE key = 'end_us'" * (table == "meta"))
+    if table == "meta":
+        with pytest.raises(sqlite3.DatabaseError):
+            store.resume()
+        return
+    found = (store.reader.gaps(0, FOREVER_US, 9), store.reader.tombstones(), store.reader.oldest(0, FOREVER_US, 9))
+    assert [bool(one) for one in found] == [table != "gaps", table != "tombstones", table != "events"]
+    assert len(store.reader.corrupt) == 1
+
+
+def test_words_that_cannot_be_searched_are_left_out_and_counted(store: Store, tools: Any) -> None:
+    commit(store, (writing.put_event, row(1, tools, text="hello")))
+    store.db.execute("UPDATE words_data SET block = x'ffffffffffffffffffff'")
+    assert store.reader.matching(["hello"], 0, 99, 9) == []
+    assert store.reader.corrupt == {("words", 0)}
 
 
 def test_bit_flips_never_give_another_picture(tmp_path: Path, tools: Any) -> None:
@@ -373,3 +384,11 @@ def test_only_faiss_of_one_thread_is_used() -> None:
     code = "import memory.index, faiss; print(faiss.omp_get_max_threads())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "1"
+
+
+def test_all_free_pages_are_given_back_at_once(store: Store, tools: Any) -> None:
+    commit(store, *((writing.put_event, row(n, tools)) for n in range(1, 200)))
+    commit(store, (writing.delete_oldest, 190, None))
+    assert store.free_bytes() > 50 * 4096
+    assert store.give_back(1 << 30)
+    assert store.free_bytes() == 0

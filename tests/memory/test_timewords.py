@@ -1,6 +1,6 @@
 """Time words: what they mean, and that no text whatever breaks the parser or turns a range upside down."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,7 +17,7 @@ NOW = datetime(2026, 3, 4, 15, 30, 0, tzinfo=BERLIN)
 
 
 def us(wall: datetime) -> int:
-    return (wall - START) // timedelta(microseconds=1)
+    return (wall.astimezone(UTC) - START.astimezone(UTC)) // timedelta(microseconds=1)
 
 
 def moment(now: datetime = NOW, zone: str = "Europe/Berlin") -> Moment:
@@ -247,3 +247,80 @@ def test_a_clock_time_before_a_young_stream_is_not_taken_for_the_streams_own() -
     found = parse("what happened at 03:00?", moment(START + timedelta(minutes=30)))
     assert found.until_us is not None
     assert found.until_us < 0
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["what changed since I asked?", "what is new since I last asked you", "since my last question, who came?"],
+)
+def test_since_the_question_before_this_one(question: str) -> None:
+    known = moment()
+    found = parse(question, Moment(known.now_us, known.start_wall_us, known.zone, known.span_us, N - 90 * S))
+    assert (found.since_us, found.until_us) == (N - 90 * S, N + 1)
+    assert not parse(question, known).limited
+
+
+@pytest.mark.parametrize(
+    ("question", "since"),
+    [
+        ("who came at half past ten?", at(10, 30)),
+        ("a quarter to nine, who was it", at(8, 45)),
+        ("what was there at ten past three", at(15, 10)),
+        ("at twenty-five to four", at(3, 35)),
+        ("at quarter past twelve", at(12, 15)),
+    ],
+)
+def test_a_clock_time_in_words(question: str, since: int) -> None:
+    found = parse(question, moment())
+    assert (found.since_us, found.until_us) == (since, since + 60 * S)
+
+
+def test_days_by_their_other_names() -> None:
+    found = parse("what happened the day before yesterday?", moment())
+    assert (found.since_us, found.until_us) == (at(0, day=2), at(0, day=3))
+    late = parse("who came tonight?", moment(NOW + timedelta(hours=7)))
+    assert (late.since_us, late.until_us) == (at(20), us(NOW + timedelta(hours=7)) + 1)
+
+
+@given(st.integers(1, 12), st.integers(1, 59), st.sampled_from(["past", "to"]), st.integers(0, 86400 * 400), ZONES)
+def test_a_clock_time_in_words_is_within_the_last_half_day(
+    hour: int, minutes: int, way: str, now_s: int, zone: str
+) -> None:
+    now = now_s * S
+    asked = Moment(now, 1_700_000_000 * S, zone, (-(10**15), now))
+    found = parse(f"what was there at {minutes} {way} {hour}", asked)
+    assert found.since_us is not None
+    # A day is an hour longer or shorter twice a year.
+    assert 0 <= now - found.since_us <= 13 * 3600 * S
+    wall = datetime.fromtimestamp(1_700_000_000 + found.since_us / S, ZoneInfo(zone))
+    assert wall.minute == (minutes if way == "past" else 60 - minutes)
+
+
+@given(st.integers(0, 6), st.sampled_from(["", "morning", "afternoon", "evening"]), st.integers(86400 * 8, 86400 * 400))
+def test_a_named_day_is_one_of_the_last_seven(weekday: int, part: str, now_s: int) -> None:
+    names = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+    now = now_s * S
+    asked = Moment(now, 1_700_000_000 * S, "Europe/Berlin", (0, now))
+    found = parse(f"what happened on {names[weekday]} {part}?", asked)
+    assert found.since_us is not None
+    assert found.until_us is not None
+    assert found.since_us < found.until_us <= now + 1
+    assert now - found.since_us <= 8 * 24 * 3600 * S
+    start = datetime.fromtimestamp(1_700_000_000 + found.since_us / S, BERLIN)
+    assert start.weekday() == weekday
+
+
+@given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)), st.integers(-14, 14), st.sampled_from("T "))
+def test_a_stamp_with_an_offset_is_that_moment(wall: datetime, hours: int, between: str) -> None:
+    wall = wall.replace(microsecond=0, tzinfo=timezone(timedelta(hours=hours)))
+    found = parse(f"who was there at {wall.isoformat(between)}?", moment())
+    assert found.since_us is not None
+    assert found.until_us is not None
+    assert found.since_us <= us(wall.astimezone(UTC)) < found.until_us
+    assert found.target_us is not None
+
+
+@given(st.integers(1, 500), st.integers(1, 500), UNITS)
+def test_a_range_of_ages_is_the_same_either_way(one: int, two: int, unit: tuple[str, int]) -> None:
+    found = parse(f"between {one} and {two} {unit[0]} ago", moment())
+    assert (found.since_us, found.until_us) == (N - max(one, two) * unit[1], N - min(one, two) * unit[1] + 1)

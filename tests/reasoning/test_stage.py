@@ -8,7 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from memory.messages import About, Context, Coverage, Earlier, Evidence, GapRecord, Recall, SpeechLine, StreamCoverage
+from memory.messages import (
+    About,
+    Context,
+    Coverage,
+    Earlier,
+    Evidence,
+    GapRecord,
+    Occurred,
+    Recall,
+    SpeechLine,
+    StreamCoverage,
+)
 from perception.messages import Fault
 from perception.window import LocalWindow, WindowFrame
 from reasoning.config import ReasoningConfig
@@ -762,6 +773,25 @@ def chance(
     if luck < 0.75:
         return [dice.choice((MemoryLost(), MemoryReady()))]
     return []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        ([10], "Once, at 07:33:30."),
+        ([10, 20, 65], "3 times: at 07:33:30, 07:33:40 and 07:34:25."),
+        (list(range(0, 90, 5)), "18 times, the first at 07:33:20, the last at 07:34:45."),
+    ],
+)
+def test_how_often_is_told_from_the_event_list(tools: Any, seconds: list[int], text: str) -> None:
+    bench = Bench(tools)
+    bench.see(99, 100)
+    kept = tools.evidence(10)
+    counted = [Occurred(CAM, n * S, (n + 2) * S) for n in seconds]
+    answer = bench.recalled(tools.ask(question="How many times did it ring?"), counted=counted, evidence=[kept])
+    done = only(bench.run(answer), AnswerDone)
+    assert (done.text, done.finish_reason, bench.engine.requests) == (text, "stop", [])
+    assert [one.event for one in done.evidence] == [kept.event]
 
 
 # -------------------------------------------------------------------- a conversation

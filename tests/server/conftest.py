@@ -76,6 +76,7 @@ class FakeHost:
     room: bool = True
     open_fault: perception.Fault | None = None
     ended_us: int = 0
+    archive: bytes = b"an archive" * 1000
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def send(self, stage: str, message: Any) -> bool:
@@ -107,6 +108,20 @@ class FakeHost:
 
     def status(self) -> dict[str, FakeStatus]:
         return self.statuses
+
+    def _exportmemory(self, message: memory.ExportMemory) -> None:
+        path = self.hub.archives._folder / "made"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.archive)
+        self.say("memory", memory.Exported(message.request, str(path)))
+
+    def _importmemory(self, message: memory.ImportMemory) -> None:
+        if Path(message.path).read_bytes() != self.archive:
+            fault = perception.Fault("archive_invalid", "the file is no archive")
+            self.say("memory", memory.Refused(message.request, fault))
+            return
+        declared = msgspec.json.decode(message.declaration) | {"start_wall_us": START_US, "time_zone": "UTC"}
+        self.say("memory", memory.Imported(message.request, msgspec.json.encode(declared).decode(), 10_000_000))
 
     # what tests do
 

@@ -361,13 +361,6 @@ async def test_forget_waits_for_a_perception_that_is_replaced(rig: Any) -> None:
         assert (await forgetting).status_code == 200
 
 
-async def test_archives_come_later(rig: Any) -> None:
-    await rig.add()
-    async with rig.client() as client:
-        for method in ("GET", "PUT"):
-            await refused(client, 404, "not_found", method, "/v1/streams/cam/memory")
-
-
 async def test_sampling_so_rare_that_no_clock_counts_it_is_refused(rig: Any) -> None:
     """It would end the perception process: a period without end."""
     async with rig.client() as client:

@@ -1,0 +1,129 @@
+"""Some thousand vectors, searched as one: exactly, or by the signs of what tells each of them from their mean."""
+
+from typing import Final
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from memory.rows import Vector
+
+faiss.omp_set_num_threads(1)  # One query is four times slower when two threads share it.
+
+SIZE: Final = 8192
+
+Ids = NDArray[np.int64]
+Rows = NDArray[np.int64]
+
+
+class Block:
+    """Vectors with their ids, in the order in which they came. A full one is sealed: it has signs to search by."""
+
+    def __init__(self, dim: int) -> None:
+        self.ids: Ids = np.empty(0, dtype=np.int64)
+        # Rows are float16: so is the block, which is as exact as they are and half as large.
+        self._flat = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        self._dim = dim
+        self._mean: Vector | None = None
+        self._signs: NDArray[np.uint8] = np.empty((0, 0), dtype=np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def room(self) -> int:
+        """How many more it takes."""
+        return 0 if self._mean is not None else SIZE - len(self)
+
+    def add(self, ids: Ids, vectors: NDArray[np.float32]) -> None:
+        """Take in at most `room` vectors."""
+        self.ids = np.concatenate([self.ids, ids])
+        self._flat.add(np.ascontiguousarray(vectors))
+        if len(self) >= SIZE:
+            self._seal()
+
+    def _seal(self) -> None:
+        vectors = self._halves().astype(np.float32)
+        self._mean = vectors.mean(axis=0)
+        self._signs = np.packbits(vectors > self._mean, axis=1)
+
+    def remove(self, gone: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Take rows out, for good; their vectors."""
+        vectors = self._halves().astype(np.float32)
+        self.ids = self.ids[~gone]
+        self._flat.reset()
+        self._flat.add(np.ascontiguousarray(vectors[~gone]))
+        if self._mean is not None:
+            self._signs = np.ascontiguousarray(self._signs[~gone])
+        removed: NDArray[np.float32] = vectors[gone]
+        return removed
+
+    def vectors(self, rows: Rows) -> NDArray[np.float32]:
+        """[n, dim] of some rows."""
+        return self._halves()[rows].astype(np.float32)
+
+    def _halves(self) -> NDArray[np.float16]:
+        """FAISS's own copy of the vectors, seen in place: valid until the next change."""
+        size = len(self) * self._dim * 2
+        seen: NDArray[np.uint8] = faiss.rev_swig_ptr(self._flat.codes.data(), size)
+        return seen.view(np.float16).reshape(len(self), self._dim)
+
+    def likest(self, query: Vector, count: int, low: int, high: int, rough: int) -> tuple[Rows, NDArray[np.float32]]:
+        """Rows with ids of [low, high) and largest inner products, with these; in no order.
+
+        rough: so many that the signs speak for are looked at closely where all of a sealed block is asked; 0: all.
+        """
+        inside = (self.ids >= low) & (self.ids < high)
+        if inside.all() and rough and self._mean is not None:
+            return self._by_signs(query, self._mean, count, rough)
+        if inside.all():
+            return self._exact(query, count)
+        rows = np.flatnonzero(inside)
+        if not len(rows):
+            return rows, np.empty(0, dtype=np.float32)
+        if rows[-1] - rows[0] + 1 == len(rows):
+            selector: faiss.IDSelector = faiss.IDSelectorRange(int(rows[0]), int(rows[-1]) + 1)
+        else:
+            selector = faiss.IDSelectorBatch(rows)
+        return self._exact(query, min(count, len(rows)), faiss.SearchParameters(sel=selector))  # type: ignore[call-arg]
+
+    def _exact(
+        self, query: Vector, count: int, params: faiss.SearchParameters | None = None
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        scores, rows = self._flat.search(query[None, :], min(count, len(self)), params=params)
+        found = rows[0] >= 0
+        return rows[0][found], scores[0][found]
+
+    def _by_signs(self, query: Vector, mean: Vector, count: int, rough: int) -> tuple[Rows, NDArray[np.float32]]:
+        signs = np.packbits((query > mean)[None, :], axis=1)
+        _, near = faiss.knn_hamming(signs, self._signs, min(rough, len(self)))
+        scores = self.vectors(near[0]) @ query
+        best = np.argpartition(-scores, count)[:count] if count < len(scores) else np.arange(len(scores))
+        return near[0][best], scores[best]
+
+
+class Joined:
+    """All vectors of blocks that come and go, one behind the other; places count from the first."""
+
+    def __init__(self, blocks: list[Block]) -> None:
+        """blocks: changed in place."""
+        self._blocks = blocks
+
+    @property
+    def ntotal(self) -> int:
+        """How many there are."""
+        return sum(len(block) for block in self._blocks)
+
+    def ids(self) -> Ids:
+        """Of all places."""
+        return np.concatenate([block.ids for block in self._blocks])
+
+    def vectors(self, first: int, count: int) -> NDArray[np.float32]:
+        """[count, dim] from a place on."""
+        found, at = [], 0
+        for block in self._blocks:
+            low, high = max(first - at, 0), min(first + count - at, len(block))
+            if low < high:
+                found.append(block.vectors(np.arange(low, high)))
+            at += len(block)
+        return np.concatenate(found)
