@@ -245,6 +245,11 @@ _ALL = (
         limit_s=(1800, 14_400),
     ),
     Bench(
+        "ovo",
+        "OVO-Bench: the scorer against the official one",
+        (Part("evaluation.ovo.golden", (Owed("ovo.golden", "failures", "<= 0"),)),),
+    ),
+    Bench(
         "gpu",
         "a server with a model of the shape of Qwen3-VL-8B on one GPU",
         (
