@@ -52,6 +52,21 @@ def prompts(annotations: AnnotationFile) -> int:
     return 0
 
 
+@ovo.command("make")
+def make(
+    out: Annotated[Path, typer.Option("--out", help="A folder that is not there yet.")],
+    seed: Annotated[int | None, typer.Option(help="The same seed makes the same set [drawn].")] = None,
+    pairs: Annotated[int, typer.Option(min=1, max=10_000, help="Pairs of films; each has some 80 queries.")] = 5,
+    fillers: Annotated[int, typer.Option(min=0, max=100, help="Scenes by which every second pair is longer.")] = 0,
+) -> int:
+    """Make a synthetic OVO-Bench with all twelve tasks, and prove that it asks for what can be seen."""
+    from evaluation.ovo.synthetic.making import run_make
+
+    if out.exists() and any(out.iterdir()):
+        fail("folder_in_use", f"{out.name} is there already: name another folder", 2)
+    return run_make(out, seed, pairs, fillers)
+
+
 def _load(path: Path) -> "Annotations":
     from evaluation.ovo.annotations import FileRefused, load_annotations
 
