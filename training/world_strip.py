@@ -14,13 +14,13 @@ import numpy as np
 from training.world_render import Picture
 from training.world_script import COLOURS, PLACES, SECOND, SHAPES, Script
 
-BLOCK: Final = 8
-STRIP_ROWS: Final = 4
+BLOCK: Final = 4
+STRIP_ROWS: Final = 2
 STRIP_HEIGHT: Final = BLOCK * STRIP_ROWS
-STRIP_WIDTH: Final = 40 * BLOCK
+STRIP_WIDTH: Final = 80 * BLOCK
 """A strip is as wide as this; wider pictures have it at their left."""
 _TENTH: Final = SECOND // 10
-_DARK, _LIGHT = 16, 235
+_DARK, _LIGHT = 78, 178
 _CENTRE: Final = PLACES.index("centre")
 _NOWHERE: Final = 127
 _WIDTHS: Final = (16, 15, *(6 for _ in PLACES), 11, 7, 7, 4, 6, 6)

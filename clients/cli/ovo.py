@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clients.cli.common import AsJson, fail, refused
+from clients.cli.common import AsJson, Url, fail, refused
 
 if TYPE_CHECKING:
     from evaluation.ovo.annotations import Annotations
@@ -52,6 +52,57 @@ def prompts(annotations: AnnotationFile) -> int:
     return 0
 
 
+class Mode(StrEnum):
+    """How videos are shown."""
+
+    prefix = "prefix"
+    onepass = "onepass"
+    live = "live"
+
+
+class Horizon(StrEnum):
+    """Which frames a query may see."""
+
+    ceil = "ceil"
+    exact = "exact"
+
+
+@ovo.command("run")
+def run(
+    annotations: AnnotationFile,
+    videos: Annotated[Path, typer.Option(help="The folder below which the videos lie as the file names them.")],
+    out: Annotated[Path, typer.Option("--out", help="Where results go; the same folder again goes on with a run.")],
+    mode: Annotated[Mode, typer.Option(help="prefix: a stream a query; onepass: one a video; live: real time.")] = (
+        Mode.onepass
+    ),
+    horizon: Annotated[Horizon, typer.Option(help="ceil: up to the next whole second, as officially.")] = Horizon.ceil,
+    max_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Of an answer.")] = 128,
+    fps: Annotated[float | None, typer.Option(min=0.01, max=60, help="Frames looked at a second [the server's].")] = (
+        None
+    ),
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Videos at a time.")] = 1,
+    name: Annotated[str | None, typer.Option(help="The model's name in file names [the server's].")] = None,
+    patience: Annotated[float, typer.Option(help="Seconds that a server which is away is waited for.")] = 600.0,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> int:
+    """Put every query to a running server, at its time; write official result files; score them."""
+    from evaluation.ovo.asking import Settings
+    from evaluation.ovo.journal import AnotherRun
+    from evaluation.ovo.run import Job
+    from evaluation.ovo.running import model_name, run_job
+
+    asked = _load(annotations)
+    if not videos.is_dir():
+        fail("videos_missing", "--videos names no folder", 2)
+    settings = Settings(mode.value, horizon.value, max_tokens, fps)
+    job = Job(asked, videos, out, settings, url, name or model_name(url), workers, patience)
+    try:
+        return run_job(job, as_json=as_json)
+    except AnotherRun as error:
+        fail("folder_in_use", str(error), 2)
+
+
 @ovo.command("make")
 def make(
     out: Annotated[Path, typer.Option("--out", help="A folder that is not there yet.")],
@@ -65,6 +116,22 @@ def make(
     if out.exists() and any(out.iterdir()):
         fail("folder_in_use", f"{out.name} is there already: name another folder", 2)
     return run_make(out, seed, pairs, fillers)
+
+
+@ovo.command("oracle")
+def oracle(port: Annotated[int, typer.Option(min=0, max=65_535, help="0: a free one.")] = 0) -> int:
+    """Serve a model that reads the strips of synthetic films and nothing else: for `serve --model URL`."""
+    import threading
+
+    from evaluation.oracle.server import OracleServer
+
+    with OracleServer(port) as serving:
+        print(f"ready {serving.url}", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            return 0
+    return 0
 
 
 def _load(path: Path) -> "Annotations":

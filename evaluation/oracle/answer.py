@@ -71,8 +71,8 @@ def _place_of(look: str, seen: Seen) -> str | None:
     return None
 
 
-def _following(look: str, seen: Seen) -> str | None:
-    return next((state.lead for state in reversed(seen) if state.before == look), None)
+def _replaced(look: str, seen: Seen) -> str | None:
+    return next((state.before for state in reversed(seen) if state.lead == look), None)
 
 
 def _at(place: str, seen: Seen) -> str | None:
@@ -119,7 +119,7 @@ def _end(look: str, seen: Seen) -> str | None:
 
 _RULES: Final[Mapping[re.Pattern[str], Callable[[str, Seen], str | None]]] = {
     re.compile(r"Where was the (.*)\?"): _place_of,
-    re.compile(r"What was in the centre right after the (.*)\?"): _following,
+    re.compile(r"What did the (.*) in the centre take the place of\?"): _replaced,
     re.compile(r"What is at the (.*) now\?"): _at,
     re.compile(r"What colour is the (.*) now\?"): _colour,
     re.compile(r"Where is the (.*) now, as seen from the centre\?"): _side,

@@ -115,14 +115,11 @@ def _backward(pair: Pair) -> Iterator[_Asked]:
         right, proof = ((place, UNABLE), (span, None)) if slot == 0 else ((UNABLE, place), (None, span))
         for at_s in (_SOON_S, end_s):
             yield _Asked("HLD", f"Where was the {look}?", right, _others(SIDES, (place, "")), at_s, slot, proof)
-    leads = films[0].leads
     for slot, scene in enumerate(FOLLOWING):
-        right, question = (
-            (leads[scene], films[1].leads[scene]),
-            f"What was in the centre right after the {leads[scene - 1]}?",
-        )
+        right, after = (films[0].leads[scene], films[1].leads[scene]), films[0].leads[scene + 1]
+        question, span = f"What did the {after} in the centre take the place of?", _span(scene + 1)
         for at_s in (_SOON_S, end_s) if slot == 0 else (_LATER_S, end_s):
-            yield _Asked("ASI", question, right, (leads[5], leads[12]), at_s, slot, (_span(scene), _span(scene)))
+            yield _Asked("ASI", question, right, (films[0].leads[0], films[0].leads[6]), at_s, slot, (span, span))
 
 
 def _side(plan: Plan, scene: int) -> str:
