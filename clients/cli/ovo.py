@@ -17,6 +17,7 @@ ovo = typer.Typer(help="OVO-Bench: run it against a server, score it.", no_args_
 evaluations.add_typer(ovo, name="ovo")
 
 AnnotationFile = Annotated[Path, typer.Option("--annotations", help="The official file, ovo_bench_new.json.")]
+Report = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with plots too.")]
 
 
 class Compat(StrEnum):
@@ -30,15 +31,17 @@ def score(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with result files of the official form.")],
     compat: Annotated[Compat | None, typer.Option(help="list: answers that are lists count as officially.")] = None,
     annotations: Annotated[Path | None, typer.Option(help="What was asked [the official file's counts].")] = None,
+    against: Annotated[Path | None, typer.Option(metavar="DIR", help="Say how far it is above another run.")] = None,
+    report: Report = None,
     as_json: AsJson = False,
 ) -> int:  # fmt: skip
     """Score a folder of results; the last line on stdout is JSON."""
     from evaluation.ovo.annotations import FileRefused
-    from evaluation.ovo.scoring import run_score
+    from evaluation.ovo.scoring import Wanted, run_score
 
     asked = _load(annotations) if annotations is not None else None
     try:
-        return run_score(folder, asked, lists=compat is Compat.list, as_json=as_json)
+        return run_score(folder, asked, Wanted(compat is Compat.list, as_json, against, report))
     except FileRefused as error:
         refused("results_invalid", str(error))
 
@@ -83,6 +86,7 @@ def run(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Videos at a time.")] = 1,
     name: Annotated[str | None, typer.Option(help="The model's name in file names [the server's].")] = None,
     patience: Annotated[float, typer.Option(help="Seconds that a server which is away is waited for.")] = 600.0,
+    report: Report = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> int:
@@ -91,6 +95,7 @@ def run(
     from evaluation.ovo.journal import AnotherRun
     from evaluation.ovo.run import Job
     from evaluation.ovo.running import model_name, run_job
+    from evaluation.ovo.scoring import Wanted
 
     asked = _load(annotations)
     if not videos.is_dir():
@@ -98,7 +103,7 @@ def run(
     settings = Settings(mode.value, horizon.value, max_tokens, fps)
     job = Job(asked, videos, out, settings, url, name or model_name(url), workers, patience)
     try:
-        return run_job(job, as_json=as_json)
+        return run_job(job, Wanted(as_json=as_json, report=report))
     except AnotherRun as error:
         fail("folder_in_use", str(error), 2)
 

@@ -1,20 +1,26 @@
 """`omnilive eval ovo run`: a whole run for people: progress on stderr, scores and the last JSON line on stdout."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 from clients.api import Api
+from evaluation.ovo.journal import read_entries
 from evaluation.ovo.run import Ended, Job, run
-from evaluation.ovo.scoring import run_score
+from evaluation.ovo.scoring import Wanted, run_score
+from evaluation.stats import quantile
 
 
-def run_job(job: Job, *, as_json: bool) -> int:
+def run_job(job: Job, wanted: Wanted) -> int:
     """Run and score. Raises AnotherRun, ApiError."""
     ended = run(job, lambda text: tell(f"ovo: {text}"))
     for line in said_of(ended):
         tell(line)
-    return run_score(job.out, job.annotations, lists=False, as_json=as_json)
+    for line in times_of(read_entries(job.out)[1]):
+        tell(line)
+    return run_score(job.out, job.annotations, wanted)
 
 
 def said_of(ended: Ended) -> list[str]:
@@ -22,6 +28,18 @@ def said_of(ended: Ended) -> list[str]:
     lines = [f"{ended.asked} queries were asked now; the answers are in {ended.results.name}"]
     for error, named in ended.nulls.items():
         lines.append(f"null, {error}: {len(named)}: {', '.join(named[:20])}{', ...' if len(named) > 20 else ''}")
+    return lines
+
+
+def times_of(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How long the answers took, and how old the newest picture was that they saw."""
+    lines = []
+    first = [entry["timing"]["ttft_ms"] for entry in entries if entry.get("timing")]
+    stale = [entry["staleness_ms"] for entry in entries if entry.get("staleness_ms") is not None]
+    for name, times in (("time to first token", first), ("staleness", stale)):
+        if times:
+            middle, high, most = (quantile(times, share) for share in (0.5, 0.95, 1.0))
+            lines.append(f"{name}: median {middle:.0f} ms, 95 % {high:.0f} ms, longest {most:.0f} ms")
     return lines
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from evaluation.ovo import show
 from evaluation.ovo.annotations import Annotations, Query
+from evaluation.ovo.journal import read_entries
 from evaluation.ovo.policies import POLICIES, constant
 from evaluation.ovo.results import Record, Results, as_records, load_results
 from evaluation.ovo.score import Scores, score
@@ -54,18 +55,36 @@ def queries_of(annotations: Annotations) -> dict[str, int]:
     return {task: sum(query.task == task for query in annotations.queries) for task in TASKS}
 
 
-def run_score(folder: Path, annotations: Annotations | None, *, lists: bool, as_json: bool) -> int:
+@dataclass(frozen=True)
+class Wanted:
+    """What to print of a folder's scores. against: another run's folder; report: where the page is written."""
+
+    lists: bool = False
+    as_json: bool = False
+    against: Path | None = None
+    report: Path | None = None
+
+
+def run_score(folder: Path, annotations: Annotations | None, wanted: Wanted) -> int:
     """Print the scores; the last line on stdout is JSON. Raises FileRefused."""
-    scored = score_folder(folder, annotations, lists=lists)
-    if not as_json:
-        _print(scored)
+    scored = score_folder(folder, annotations, lists=wanted.lists)
+    if wanted.report is not None:
+        from evaluation.ovo.html import report
+
+        page = report(scored, read_entries(folder)[1], folder.resolve().name)
+        wanted.report.write_text(page, encoding="utf-8")
+    if not wanted.as_json:
+        console = Console()
+        console = console if console.is_terminal else Console(width=160)
+        _print(console, scored)
+        if wanted.against is not None:
+            other = score_folder(wanted.against, annotations, lists=wanted.lists).scores
+            console.print(show.difference_table(scored.scores, other, wanted.against.resolve().name))
     print(json.dumps(show.last_line(scored.scores), ensure_ascii=False, allow_nan=False))
     return 0
 
 
-def _print(scored: Scored) -> None:
-    console = Console()
-    console = console if console.is_terminal else Console(width=160)
+def _print(console: Console, scored: Scored) -> None:
     console.print(show.task_table(scored.scores))
     for line in show.averages(scored.scores):
         console.print(line, highlight=False)

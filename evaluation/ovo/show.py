@@ -53,6 +53,20 @@ def baseline_table(baselines: Mapping[str, Scores]) -> Table:
     return table
 
 
+def difference_table(scores: Scores, other: Scores, name: str) -> Table:
+    """Points by which these scores are above another run's: of a live run above one pass, what lag costs."""
+    table = Table(title=f"above {name}", title_justify="left")
+    for heading in (*TASKS, *scores.groups, "official"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    pairs = [
+        *((scores.tasks[task].score, other.tasks[task].score) for task in TASKS),
+        *((scores.groups[group], other.groups[group]) for group in scores.groups),
+        (scores.overall["groups"], other.overall["groups"]),
+    ]
+    table.add_row(*("-" if a is None or b is None else f"{a - b:+.2f}" for a, b in pairs))
+    return table
+
+
 def last_line(scores: Scores) -> dict[str, Any]:
     """The shape of `omnilive bench`'s last line, and the scores."""
     named = {
