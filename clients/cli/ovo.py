@@ -84,28 +84,33 @@ def run(
         None
     ),
     workers: Annotated[int, typer.Option(min=1, max=64, help="Videos at a time.")] = 1,
+    model: Annotated[str | None, typer.Option(help="Start a server of its own with this model, for the run.")] = None,
     name: Annotated[str | None, typer.Option(help="The model's name in file names [the server's].")] = None,
     patience: Annotated[float, typer.Option(help="Seconds that a server which is away is waited for.")] = 600.0,
     report: Report = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> int:
-    """Put every query to a running server, at its time; write official result files; score them."""
+    """Put every query to a server, at its time; write official result files; score them."""
     from evaluation.ovo.asking import Settings
     from evaluation.ovo.journal import AnotherRun
     from evaluation.ovo.run import Job
-    from evaluation.ovo.running import model_name, run_job
+    from evaluation.ovo.running import model_name, run_job, serving
     from evaluation.ovo.scoring import Wanted
+    from evaluation.server_process import ServerFailed
 
     asked = _load(annotations)
     if not videos.is_dir():
         fail("videos_missing", "--videos names no folder", 2)
     settings = Settings(mode.value, horizon.value, max_tokens, fps)
-    job = Job(asked, videos, out, settings, url, name or model_name(url), workers, patience)
     try:
-        return run_job(job, Wanted(as_json=as_json, report=report))
+        with serving(model, url) as place:
+            job = Job(asked, videos, out, settings, place, name or model_name(place), workers, patience)
+            return run_job(job, Wanted(as_json=as_json, report=report))
     except AnotherRun as error:
         fail("folder_in_use", str(error), 2)
+    except ServerFailed as error:
+        refused("server_failed", str(error))
 
 
 @ovo.command("make")

@@ -1,16 +1,39 @@
 """`omnilive eval ovo run`: a whole run for people: progress on stderr, scores and the last JSON line on stdout."""
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from clients.api import Api
 from evaluation.ovo.journal import read_entries
 from evaluation.ovo.run import Ended, Job, run
 from evaluation.ovo.scoring import Wanted, run_score
+from evaluation.server_process import ServerProcess
 from evaluation.stats import quantile
+
+_PATIENT: Final = {"OMNILIVE_REASONING__RECALL_TIMEOUT_MS": "60000"}
+"""On file time nothing is gained by answering without memory."""
+_OURS: Final = frozenset({"OMNILIVE_URL", "OMNILIVE_API_KEY"})
+_LOAD_S: Final = 1800.0
+
+
+@contextmanager
+def serving(model: str | None, url: str | None) -> Iterator[str | None]:
+    """The address of a server of our own with this model, as the environment sets it up; or the one that is given.
+
+    Raises ServerFailed.
+    """
+    if model is None:
+        yield url
+        return
+    kept = {name: value for name, value in os.environ.items() if name.startswith("OMNILIVE_") and name not in _OURS}
+    tell("ovo: starting a server, which loads the model")
+    with ServerProcess(["--model", model], environment={**_PATIENT, **kept}, ready_s=_LOAD_S) as server:
+        yield server.url
 
 
 def run_job(job: Job, wanted: Wanted) -> int:
