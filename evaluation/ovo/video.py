@@ -54,10 +54,11 @@ class Video:
             raise VideoInvalid("video_invalid") from None
         if not times_us:
             raise VideoInvalid("video_invalid")
-        ordered = all(one < two for one, two in pairwise(times_us))
+        known = [at_us for at_us in times_us if at_us is not None]
+        ordered = len(known) == len(times_us) and all(one < two for one, two in pairwise(known))
         self.codec: TrackCodec = _AS_THEY_ARE[name][0] if ordered and name in _AS_THEY_ARE else "jpeg"
         self._filter = _AS_THEY_ARE[name][1] if self.codec != "jpeg" else ""
-        self._first_us = min(times_us)
+        self._first_us = min(known, default=0)
 
     def units(self) -> Iterator[Unit]:
         """Raises VideoInvalid where the file breaks off or is damaged."""
@@ -78,7 +79,7 @@ class Video:
     def _pictures(self, container: Any) -> Iterator[Unit]:
         due_us = 0.0
         for frame in container.decode(video=0):
-            at_us = _us(frame) - self._first_us
+            at_us = -1 if frame.pts is None else _us(frame) - self._first_us
             if at_us >= due_us:
                 written = io.BytesIO()
                 frame.to_image().save(written, "JPEG", quality=_QUALITY)
@@ -94,11 +95,11 @@ def find_video(folder: Path, name: str) -> Path:
     return next((path.with_suffix(kind) for kind in _KINDS if path.with_suffix(kind).is_file()), path)
 
 
-def _timetable(path: Path) -> tuple[str, list[int]]:
-    """The codec, and the times of all packets in the order of the file."""
+def _timetable(path: Path) -> tuple[str, list[int | None]]:
+    """The codec, and the times of all packets in the order of the file; None where old containers hold none."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        times = [_us(packet) for packet in container.demux(stream) if packet.size]
+        times = [None if one.pts is None else _us(one) for one in container.demux(stream) if one.size]
         return stream.codec_context.name, times
 
 

@@ -1,9 +1,8 @@
 """A server that dies in the middle of a run, and comes back: the run waits, goes on, and asks nothing twice."""
 
 import signal
-import threading
-import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from evaluation.ovo.through import part_of
 
 
 @pytest.mark.timeout(900)
-def test_a_run_goes_on_where_the_server_died(tmp_path: Path, launch: Any) -> None:
+def test_a_run_goes_on_where_the_server_died(tmp_path: Path, launch: Any, until: Any) -> None:
     made = part_of(make_set(tmp_path / "set", seed=12, pairs=1), lambda query: query.video == "films/0000.mp4")
     queries, out = len(made.annotations.queries), tmp_path / "out"
     journal = out / NAME
@@ -27,18 +26,15 @@ def test_a_run_goes_on_where_the_server_died(tmp_path: Path, launch: Any) -> Non
         server = launch("--model", oracle.url, data=tmp_path / "data")
         port = server.url.rpartition(":")[2]
 
-        def die_and_come_back() -> None:
-            while not journal.exists() or journal.read_bytes().count(b"\n") < 12:
-                time.sleep(0.05)
+        job = Job(made.annotations, made.folder, out, Settings("onepass", "exact", 16, 1.0), server.url, "oracle")
+        with ThreadPoolExecutor(1) as runner:
+            running = runner.submit(run, job, said.append)
+            until(lambda: running.done() or (journal.exists() and journal.read_bytes().count(b"\n") > 12), 300)
             server.signal(signal.SIGKILL)
             server.wait()
+            # From this thread: a server ends with the thread that started it.
             launch("--model", oracle.url, "--port", port, data=tmp_path / "data")
-
-        fate = threading.Thread(target=die_and_come_back)
-        fate.start()
-        job = Job(made.annotations, made.folder, out, Settings("onepass", "exact", 16, 1.0), server.url, "oracle")
-        ended = run(job, said.append)
-        fate.join()
+            ended = running.result()
         heard = Counter(one.question for one in oracle.heard())
     assert ended.nulls == {}
     assert any("waiting for the server" in line for line in said)
