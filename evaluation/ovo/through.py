@@ -34,6 +34,12 @@ _BOTH_WAYS: Final = (1, 10)
 _FILLERS: Final = (0, 5, 0, 20)
 """Scenes by which films are longer, pair by pair in turn, in the full profile."""
 EVIDENCE: Final = 8
+PATIENT: Final = {
+    "OMNILIVE_REASONING__RECALL_TIMEOUT_MS": "60000",
+    "OMNILIVE_PERCEPTION__THREADS": "1",
+    "OMNILIVE_MEMORY__THREADS": "1",
+}
+"""Nothing is answered without memory for want of time, and encoders' threads do not wait for one another."""
 _ANSWER: Final = 16
 
 
@@ -69,12 +75,7 @@ def run(full: bool, progress: Progress) -> list[Check]:
 @contextmanager
 def oracle_served(evidence: int = EVIDENCE) -> Iterator[tuple[OracleServer, ServerProcess]]:
     """An oracle and a server that asks it, and waits for memory as long as it takes. evidence: keyframes recalled."""
-    settings = {
-        "OMNILIVE_MEMORY__EVIDENCE": str(evidence),
-        "OMNILIVE_REASONING__RECALL_TIMEOUT_MS": "60000",
-        "OMNILIVE_PERCEPTION__THREADS": "1",
-        "OMNILIVE_MEMORY__THREADS": "1",
-    }
+    settings = {**PATIENT, "OMNILIVE_MEMORY__EVIDENCE": str(evidence)}
     with OracleServer() as oracle, ServerProcess(["--model", oracle.url], environment=settings) as server:
         yield oracle, server
 
