@@ -300,6 +300,26 @@ _ALL = (
         needs_browser=True,
     ),
     Bench(
+        "ovo",
+        "OVO-Bench: the scorer against the official one; an oracle asked through the server; the embedded model",
+        (
+            Part("evaluation.ovo.golden", (Owed("ovo.golden", "failures", "<= 0"),)),
+            Part(
+                "evaluation.ovo.through",
+                (
+                    Owed("ovo.oracle", "share", ">= 0.99"),
+                    Owed("ovo.recall", "share", ">= 0.95"),
+                    Owed("ovo.causality", "answers", "<= 0"),
+                    Owed("ovo.modes", "answers", "<= 0"),
+                    Owed("ovo.oracle_blind", "points", "<= 5"),
+                ),
+            ),
+            Part("evaluation.ovo.isolation", (Owed("ovo.isolation", "crossings", "<= 0"),)),
+            Part("evaluation.ovo.embedded", (Owed("ovo.embedded", "%"), Owed("ovo.embedded_last4", "%"))),
+        ),
+        limit_s=(1800, 14_400),
+    ),
+    Bench(
         "gpu",
         "a server with a model of the shape of Qwen3-VL-8B on one GPU",
         (

@@ -346,7 +346,7 @@ _PATTERNS: Final[list[tuple[str, _Rule]]] = [
 ]
 # ASCII: without it, "ſ" is an "s", and no unit.
 _RULES: Final = [(re.compile(pattern, re.IGNORECASE | re.ASCII), rule) for pattern, rule in _PATTERNS]
-_THIS_ALONE = re.compile(r"\bthis$", re.IGNORECASE)
+_THIS_ALONE = re.compile(r"\bthis\s*$", re.IGNORECASE)
 _FIRST = re.compile(r"\b(?:first|initially|originally)\b", re.IGNORECASE)
 _LAST = re.compile(r"\b(?:last|latest|most recent(?:ly)?|final(?:ly)?)\b", re.IGNORECASE)
 _ORDERS: Final[list[tuple[re.Pattern[str], Order]]] = [(_FIRST, "first"), (_LAST, "last")]

@@ -29,6 +29,7 @@ from reasoning.messages import (
 )
 from reasoning.prompt import Prompt
 from reasoning.question import Question, asked_range, end_of_memory, is_uncovered, within, without_memory
+from reasoning.sought import sought
 from reasoning.uncovered import uncovered_text
 
 log = logging.getLogger(__name__)
@@ -154,12 +155,11 @@ class ReasoningStage:
         if not self._memory:
             self._go_on_without_memory(question, "lost")
             return
-        streams = question.ask.streams
+        streams, text = question.ask.streams, sought(question.ask.question)
         names, now_us = [one.stream for one in streams], [one.now_us for one in streams]
         earlier = tuple(Earlier(turn.question, turn.answer, turn.about) for turn in question.ask.history)
         before = question.ask.history[-1].asked_wall_us if question.ask.history else None
-        asked = question.ask.question
-        self._outputs.append(Recall(question.recall, names, asked, since_us, until_us, now_us, 0, earlier, before))
+        self._outputs.append(Recall(question.recall, names, text, since_us, until_us, now_us, 0, earlier, before))
 
     def _look(self, ask: Ask) -> list[WindowFrame]:
         """The newest frames of each stream, fewer where many are asked; of an explicit range what lies in it."""

@@ -6,7 +6,7 @@
 
 How it is made up: `world_script` (what can happen), `world_writer` (seed to script), `world_render`, `world_sound` and
 `world_video` (script to file), `world_questions` and `world_forms` (script to questions and captions), `world_witness`
-(what can be told from some frames of it).
+(what can be told from some frames of it), `world_strip` (its state, for programs that read pixels).
 """
 
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from training.world_render import frame, frame_times, frames
 from training.world_script import (
     COLOURS,
     PLACES,
+    ROOMS,
     SECOND,
     SHAPES,
     UNSEEN_PAIRS,
@@ -33,6 +34,7 @@ from training.world_script import (
     Thing,
 )
 from training.world_sound import soundtrack
+from training.world_strip import STRIP_HEIGHT, STRIP_WIDTH, StripState, read_strip, strip_state, with_strip
 from training.world_video import write_video
 from training.world_witness import Sheet, Shown, Witness
 from training.world_writer import PRESETS, Preset, write_script
@@ -43,8 +45,11 @@ __all__ = [
     "NONE",
     "PLACES",
     "PRESETS",
+    "ROOMS",
     "SECOND",
     "SHAPES",
+    "STRIP_HEIGHT",
+    "STRIP_WIDTH",
     "UNSEEN_PAIRS",
     "Appeared",
     "Beeped",
@@ -60,6 +65,7 @@ __all__ = [
     "Shown",
     "SignShown",
     "Spoke",
+    "StripState",
     "Thing",
     "Witness",
     "World",
@@ -72,7 +78,10 @@ __all__ = [
     "frame_times",
     "frames",
     "questions",
+    "read_strip",
     "soundtrack",
+    "strip_state",
+    "with_strip",
     "write_video",
 ]
 

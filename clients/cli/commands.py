@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from clients.cli import ask, evaluate, keys, serve, streams
+from clients.cli import ask, evaluate, keys, ovo, serve, streams
 from clients.cli.common import fail, refused
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("push")(streams.push)
 app.command("ask")(ask.ask)
 app.command("explain")(ask.explain)
 app.command("bench")(evaluate.bench)
+app.add_typer(ovo.evaluations, name="eval")
 
 
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]

@@ -110,7 +110,10 @@ def test_ranges_on_the_clock_of_a_clip() -> None:
     assert (found.since_us, found.until_us) == (0, 30 * S)
 
 
-@pytest.mark.parametrize("question", ["what is this?", "what colour is the car", "at which table", "a second car", ""])
+@pytest.mark.parametrize(
+    "question",
+    ["what is this?", "is he doing this step?", "what colour is the car", "at which table", "a second car", ""],
+)
 def test_no_time_words_no_range(question: str) -> None:
     found = parse(question, moment())
     assert not found.limited

@@ -1,0 +1,180 @@
+"""What makes a synthetic set trustworthy, proved from its encoded films: the answers are in the pixels alone.
+
+Blind policies reach chance, backward tasks cannot be answered from the newest frames, letters and yes or no are
+balanced, and every question has another answer in the twin film.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import av
+from rich.table import Table
+
+from evaluation.clips import Picture
+from evaluation.oracle.answer import answer
+from evaluation.ovo.annotations import Query
+from evaluation.ovo.policies import POLICIES
+from evaluation.ovo.score import is_right
+from evaluation.ovo.synthetic.files import SyntheticSet
+from evaluation.ovo.tasks import GROUP_OF, GROUPS, TASKS
+from training.world import StripState, read_strip
+
+CHANCE: Final = {task: {"HLD": 0.5, "SSR": 0.5, "CRR": 0.5}.get(task, 0.25) for task in TASKS}
+"""Of those who see nothing; of HLD by always refusing. REC has none: its best constant is stated."""
+WINDOW_S: Final = 4.0
+_SAMPLED_S: Final = 0.5
+_SURE: Final = 0.99
+_Z99: Final = 2.5758293035489004
+
+Timed = Sequence[tuple[float, StripState | None]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Shares of right answers in one task. oracle: from all frames sampled before the question; newest: from those of
+    the last WINDOW_S seconds; last: from the last one. blind: of the best of the policies. paired: of twins of which
+    the oracle has both right."""
+
+    task: str
+    n: int
+    oracle: float
+    paired: float
+    newest: float
+    last: float
+    blind: float
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The table, and in words what does not hold."""
+
+    rows: Sequence[Row]
+    broken: Sequence[str]
+
+
+def prove(made: SyntheticSet) -> Proof:
+    """Read every film and answer every question in every way."""
+    seen = {film: sampled(made.folder / film) for film in made.films}
+    rows = [_row(made, task, seen) for task in TASKS if any(one.task == task for one in made.annotations.queries)]
+    return Proof(rows, [*_unanswered(rows), *_too_easy(rows), *_unbalanced(made), *_untwinned(made)])
+
+
+def sampled(film: Path) -> list[tuple[float, StripState | None]]:
+    """Times and strips of a film's frames, two a second, from the encoded pixels."""
+    found: list[tuple[float, StripState | None]] = []
+    with av.open(str(film)) as container:
+        for shown in container.decode(video=0):
+            if not found or shown.time - found[-1][0] >= _SAMPLED_S - 1e-6:
+                found.append((shown.time, read_strip(cast(Picture, shown.to_ndarray(format="rgb24")))))
+    return found
+
+
+def proof_table(proof: Proof) -> Table:
+    """For people."""
+    table = Table(title="proof, from the encoded films", title_justify="left")
+    for heading in ("task", "group"):
+        table.add_column(heading)
+    for heading in (
+        "queries",
+        "oracle",
+        "both twins",
+        f"newest {WINDOW_S:.0f} s",
+        "last frame",
+        "best blind",
+        "chance",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in proof.rows:
+        shares = (row.oracle, row.paired, row.newest, row.last, row.blind)
+        chance = "-" if row.task == "REC" else f"{100 * CHANCE[row.task]:.0f}"
+        table.add_row(row.task, GROUP_OF[row.task], str(row.n), *(f"{100 * share:.1f}" for share in shares), chance)
+    return table
+
+
+def margin(share: float, n: int) -> float:
+    """Half the width of the 99 % interval of a share that is chance."""
+    return _Z99 * math.sqrt(share * (1 - share) / n)
+
+
+# ---------------------------------------------------------------- shares
+
+
+def _row(made: SyntheticSet, task: str, seen: Mapping[str, Timed]) -> Row:
+    queries = [query for query in made.annotations.queries if query.task == task]
+
+    def share(keep: Callable[[Query, list[tuple[float, StripState]]], list[tuple[float, StripState]]]) -> float:
+        right = [_answered(query, keep(query, _before(query, seen))) for query in queries]
+        return sum(right) / len(right)
+
+    right = {query.key: _answered(query, _before(query, seen)) for query in queries}
+    twins: dict[tuple[str, int], list[bool]] = defaultdict(list)
+    for query in queries:
+        twins[made.truths[query.id].asked, query.key[1]].append(right[query.key])
+    return Row(
+        task=task,
+        n=len(queries),
+        oracle=sum(right.values()) / len(right),
+        paired=sum(all(both) for both in twins.values()) / len(twins),
+        newest=share(lambda query, frames: [one for one in frames if one[0] >= query.at_s - WINDOW_S]),
+        last=share(lambda _, frames: frames[-1:]),
+        blind=max(
+            sum(is_right(task, query.gold, policy(query)) for query in queries) / len(queries)
+            for policy in POLICIES.values()
+        ),
+    )
+
+
+def _before(query: Query, seen: Mapping[str, Timed]) -> list[tuple[float, StripState]]:
+    return [(at_s, state) for at_s, state in seen[query.video] if at_s < query.at_s and state is not None]
+
+
+def _answered(query: Query, frames: Sequence[tuple[float, StripState]]) -> bool:
+    return is_right(query.task, query.gold, answer(query.prompt, [state for _, state in frames]))
+
+
+# ---------------------------------------------------------------- obligations
+
+
+def _unanswered(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        if row.oracle < _SURE:
+            yield f"{row.task}: the pixels give only {100 * row.oracle:.1f} % of the answers"
+
+
+def _too_easy(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        most = CHANCE[row.task] + margin(CHANCE[row.task], row.n)
+        if row.task != "REC" and row.blind > most:
+            yield f"{row.task}: who sees nothing reaches {100 * row.blind:.1f} %"
+        if row.task in GROUPS["backward"] and row.newest > most:
+            yield f"{row.task}: the newest frames give {100 * row.newest:.1f} % of the answers"
+
+
+def _unbalanced(made: SyntheticSet) -> Iterator[str]:
+    letters: dict[str, Counter[str]] = defaultdict(Counter)
+    words: dict[tuple[str, float], Counter[str]] = defaultdict(Counter)
+    for query in made.annotations.queries:
+        if query.options:
+            letters[query.task][query.gold] += 1
+        elif query.task != "REC":
+            words[query.task, query.at_s][query.gold] += 1
+    for task, counted in letters.items():
+        if len({counted[letter] for letter in "ABCD"}) > 1:
+            yield f"{task}: letters are not equally often right: {dict(counted)}"
+    for (task, at_s), counted in words.items():
+        if counted["Yes"] != counted["No"]:
+            yield f"{task}: at {at_s:.0f} s yes is right {counted['Yes']} times, no {counted['No']} times"
+
+
+def _untwinned(made: SyntheticSet) -> Iterator[str]:
+    golds: dict[str, set[str]] = defaultdict(set)
+    for query in made.annotations.queries:
+        if query.options:
+            golds[made.truths[query.id].asked].add(query.gold)
+    for asked, found in golds.items():
+        if len(found) < 2:
+            yield f"{asked}: has the same answer in both films"

@@ -1,0 +1,101 @@
+"""The figures that the oracle gives: each must fail where the server would have done what it measures."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from evaluation.checks import Check
+from evaluation.oracle.server import Heard
+from evaluation.ovo import isolation, through
+from evaluation.ovo.isolation import Asked
+from evaluation.ovo.synthetic.files import SyntheticSet, make_set
+from evaluation.ovo.synthetic.proof import sampled
+from evaluation.ovo.through import Answered, judged, part_of
+from training.world import StripState
+
+NOTHING = StripState(0, 0, (None,) * 9, None, None, 0, None, None)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
+    return make_set(tmp_path_factory.mktemp("through") / "set", seed=8, pairs=1)
+
+
+@pytest.fixture(scope="module")
+def perfect(made: SyntheticSet) -> list[Answered]:
+    """A server that shows everything before the question, and nothing after."""
+    frames = {film: sampled(made.folder / film) for film in made.films}
+    answered = []
+    for query in made.annotations.queries:
+        seen = tuple(state for at_s, state in frames[query.video] if at_s < query.at_s and state is not None)
+        answered.append(Answered(query, query.gold, Heard(query.prompt, seen, 0, query.gold)))
+    return answered
+
+
+def figures(made: SyntheticSet, answered: Sequence[Answered]) -> dict[str, Check]:
+    return {check.id: check for check in judged(made, answered, full=True)}
+
+
+def test_a_server_without_fault_holds_every_bar(made: SyntheticSet, perfect: list[Answered]) -> None:
+    found = figures(made, perfect)
+    assert {name: check.value for name, check in found.items()} == {
+        "ovo.oracle": 1.0, "ovo.recall": 1.0, "ovo.causality": 0,
+    }  # fmt: skip
+    assert through._modes(perfect, perfect[:9]).value == 0
+
+
+def test_a_wrong_answer_about_now_counts_and_one_about_what_was_not_shown_does_not(
+    made: SyntheticSet, perfect: list[Answered]
+) -> None:
+    wrong = [replace(one, response="no") if one.query.task == "OCR" else one for one in perfect]
+    assert figures(made, wrong)["ovo.oracle"].value == 0.0
+    unseen = [replace(one, response="A", heard=None) if one.query.task == "EPM" else one for one in perfect]
+    found = figures(made, unseen)
+    assert found["ovo.oracle"].value == 1.0
+    assert found["ovo.recall"].value is not None
+    assert found["ovo.recall"].value < 0.7
+
+
+def test_what_is_shown_or_said_of_the_future_counts(made: SyntheticSet, perfect: list[Answered]) -> None:
+    query, heard = perfect[0].query, perfect[0].heard
+    assert heard is not None
+    late = replace(heard, seen=(*heard.seen, replace(NOTHING, at_us=round(query.at_s * 1_000_000))))
+    assert figures(made, [replace(perfect[0], heard=late), *perfect[1:]])["ovo.causality"].value == 1
+    future = [
+        replace(one, response=made.truths[one.query.id].future) if one.query.task == "OJR" else one for one in perfect
+    ]
+    assert figures(made, future)["ovo.causality"].value == 4
+
+
+def test_recall_that_is_off_must_lead_to_chance(made: SyntheticSet, perfect: list[Answered]) -> None:
+    past = [one for one in perfect if one.query.task in {"EPM", "ASI", "HLD"}]
+    assert not through._blind(past).ok
+    assert through._blind([replace(one, response=None) for one in past]).ok
+
+
+def test_modes_that_differ_are_named(perfect: list[Answered]) -> None:
+    check = through._modes(perfect, [replace(perfect[3], response="?"), perfect[4]])
+    assert (check.value, check.ok) == (1, False)
+    assert str(perfect[3].query.key) in check.note
+
+
+def test_a_part_of_a_set_keeps_whole_items(made: SyntheticSet) -> None:
+    part = part_of(made, lambda query: query.task == "REC")
+    assert {item["task"] for item in part.annotations.items} == {"REC"}
+    assert len(part.annotations.queries) == 12
+
+
+def heard(stream: int, question: int, film: int, answer: str = "A") -> Heard:
+    return Heard(f"Where?[stream {stream}, question {question}]", (replace(NOTHING, film=film),), 0, answer)
+
+
+def test_crossings_are_pictures_evidence_or_answers_of_another_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "QUESTIONS", 4)
+    asked = [Asked({0: "A", 1: "B"}), Asked({0: "A", 1: "A"})]
+    told = [heard(0, 0, 0), heard(0, 1, 0, "B"), heard(1, 0, 1), heard(1, 1, 1)]
+    assert isolation.judged(asked, told).value == 0
+    assert isolation.judged(asked, [heard(0, 0, 1), *told[1:]]).value == 1
+    assert isolation.judged([Asked({0: "B", 1: "B"}), asked[1]], told).value == 1
+    assert isolation.judged([replace(asked[0], foreign=2), asked[1]], told).value == 2
+    assert isolation.judged(asked, told[:2]).value is None
