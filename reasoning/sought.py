@@ -11,6 +11,8 @@ _LONG: Final = 32
 """Words. Whoever speaks for himself says less, and what stands beside a question mark then belongs to it."""
 _NAMED: Final = re.compile(r"^[ \t]*question:[ \t]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
 _ASKED: Final = re.compile(r"[^.?!:\n]*\?")
+_FORM: Final = re.compile(r"\n|\boptions?:|\banswer (?:with|only|in)\b|\b[A-D][.):]\s.*\b[B-E][.):]\s", re.IGNORECASE)
+"""What says in which form the answer is wanted."""
 
 
 def sought(text: str) -> str:
@@ -21,3 +23,8 @@ def sought(text: str) -> str:
     if named is not None:
         return named[1].strip()
     return " ".join(sentence.strip() for sentence in _ASKED.findall(text)) or text
+
+
+def is_plain(text: str) -> bool:
+    """Whether it asks and says nothing of the answer's form: then the server may answer in words of its own."""
+    return len(text.split()) <= _LONG and _FORM.search(text.strip()) is None

@@ -29,7 +29,7 @@ from reasoning.messages import (
 )
 from reasoning.prompt import Prompt
 from reasoning.question import Question, asked_range, end_of_memory, is_uncovered, within, without_memory
-from reasoning.sought import sought
+from reasoning.sought import is_plain, sought
 from reasoning.uncovered import uncovered_text
 
 log = logging.getLogger(__name__)
@@ -256,7 +256,7 @@ class ReasoningStage:
             if is_uncovered(question):
                 self._say(question, uncovered_text(question.ask, question.context))
                 self._finish(question, "not_covered", 0)
-            elif question.context.counted:
+            elif question.context.counted and is_plain(question.ask.question):
                 self._say(question, counted_text(question.ask, question.context))
                 self._finish(question, "stop", 0)
             elif not question.window and not question.context.evidence:

@@ -75,10 +75,10 @@ def parse_range(since: str | float | None, until: str | float | None, clock: Clo
     """
     since_us = None if since is None else parse_time(since, clock, "since")
     until_us = None if until is None else parse_time(until, clock, "until")
-    if since_us is not None and since_us > max(clock.now_us, clock.latest_us) + FUTURE_TOLERANCE_US:
-        raise RequestError("time_in_future", "since lies in the future: ask about what has happened", "since")
     if since_us is not None and until_us is not None and since_us >= until_us:
         raise RequestError("invalid_time_range", "since must be before until", "since")
+    if since_us is not None and since_us > max(clock.now_us, clock.latest_us) + FUTURE_TOLERANCE_US:
+        raise RequestError("time_in_future", "since lies in the future: ask about what has happened", "since")
     if until_us is not None and until_us > clock.now_us:
         # A `since` that clocks' differences put after 'now' still asks for a range that is not upside down.
         until_us = max(clock.now_us, (since_us if since_us is not None else clock.now_us - 1) + 1)

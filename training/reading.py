@@ -28,7 +28,7 @@ _LOUDNESS: Final = 25.0
 """How much larger than words visual tokens are. The layers of a language model add far more to a token than the size
 of a word: a place as quiet as a word is drowned by the first of them, and cannot be looked up by those that follow.
 """
-_FADED: Final = 0.35
+_FADED: Final = 0.65
 """What is left of the weakest readings."""
 
 

@@ -132,10 +132,16 @@ def _framework_error(request: HTTPConnection, error: Exception) -> JSONResponse:
 
 
 def _methods_at(request: HTTPConnection) -> set[str]:
-    """All methods of an address; the framework itself names those of the first route that it found."""
+    """All methods of an address; the framework itself names those of the first route that it found.
+
+    What is an address by name, such as `search`, is no event of that name.
+    """
     path = request.scope["path"]
-    found = (operations for template, operations in request.app.openapi()["paths"].items() if _is_of(path, template))
-    return {method.upper() for operations in found for method in operations}
+    found = {
+        template: methods for template, methods in request.app.openapi()["paths"].items() if _is_of(path, template)
+    }
+    named = min((template.count("{") for template in found), default=0)
+    return {method.upper() for template in found if template.count("{") == named for method in found[template]}
 
 
 def _is_of(path: str, template: str) -> bool:

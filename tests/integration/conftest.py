@@ -74,8 +74,8 @@ class Server:
     def errors(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def stages(self) -> dict[str, Any]:
-        with self.client() as client:
+    def stages(self, **headers: str) -> dict[str, Any]:
+        with self.client(**headers) as client:
             processes: dict[str, Any] = client.get("/v1/server").json()["processes"]
         return processes
 

@@ -133,7 +133,8 @@ def test_p2_a_stage_that_is_stopped_for_good_is_replaced(server: Any, cam: str, 
 def leave_open_questions(server: Any, cam: str, until: Any, count: int) -> None:
     """Ask and hang up, all while none can be answered."""
     host, port = address(server.url)
-    body = b'{"question": "What?", "stream": true}'
+    # None of them is refused for the time that those before it will take.
+    body = b'{"question": "What?", "stream": true, "deadline_ms": 600000, "max_tokens": 1}'
     head = f"POST {cam}/questions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
     reasoning = process(server, "reasoning")
     reasoning.suspend()

@@ -313,7 +313,7 @@ def test_framework_errors(server: Any) -> None:
         error_of(client.get("/v1/streams", headers={"Origin": "https://evil.example"}), 403, "origin_not_allowed")
         error_of(client.get("/v1/streams", headers={"Host": "evil.example"}), 403, "origin_not_allowed")
         error_of(client.post("/v1/chat/completions", json={}), 404, "not_found")
-        error_of(client.get("/v1/streams/x/memory"), 404, "not_found")
+        error_of(client.get("/v1/streams/x/memory"), 404, "stream_not_found")
 
 
 def test_bytes_that_are_no_request(server: Any) -> None:

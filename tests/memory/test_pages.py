@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from memory import writing
-from memory.messages import FOREVER_US, EventPage, ListEvents, Refused
+from memory.messages import FOREVER_US, EventPage, GapRecord, ListEvents, Refused
 from memory.rows import EventRow, Keyframe, to_half
 from memory.stage import MemoryStage
 from perception.messages import Barrier
@@ -98,7 +98,7 @@ def test_more_events_than_sqlite_takes_values_are_read(stage: MemoryStage, tools
 def test_a_list_by_time_tells_the_gaps_and_what_was_forgotten(stage: MemoryStage, tools: Any) -> None:
     fill(stage, tools, 20, 1)
     stream = stage._streams[tools.stream]
-    stream.store.db.execute("INSERT INTO gaps VALUES (?, ?, 'offline')", (100 * S, 110 * S))
+    writing.put_gap(stream.store.db, GapRecord(100 * S, 110 * S, "offline"))
     stream.store.db.execute("COMMIT") if stream.store.db.in_transaction else None
     stream.forgotten.add(200 * S, 220 * S)
     first = page_of(stage, tools, None, 5, None)

@@ -124,9 +124,9 @@ class Cutting:
 
 
 def test_a_model_that_cuts_frames_into_too_many_tokens_is_refused() -> None:
-    assert CheckpointVision(Cutting(), Cutting(), CPU, 60).max_bytes == 60 * 16
-    with pytest.raises(StartRefused, match="into 60 tokens, 59 are the most") as refused:
-        CheckpointVision(Cutting(), Cutting(), CPU, 59)
+    assert CheckpointVision(Cutting(), Cutting(), CPU, 28).max_bytes == 28 * 16
+    with pytest.raises(StartRefused, match="into 28 tokens, 27 are the most") as refused:
+        CheckpointVision(Cutting(), Cutting(), CPU, 27)
     assert refused.value.code == "model_shape_mismatch"
     assert CheckpointVision(Cutting(), Cutting(), CPU, 59, keyframe_px=900).max_bytes == 54 * 16
     with pytest.raises(StartRefused, match="tokens"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reasoning.sought import sought
+from reasoning.sought import is_plain, sought
 
 _FORM = "Respond only with the letter of your option. Do not include any text. " * 4
 
@@ -21,3 +21,18 @@ _FORM = "Respond only with the letter of your option. Do not include any text. "
 )
 def test_of_a_long_prompt_memory_gets_the_question(text: str, expected: str) -> None:
     assert sought(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("How many times did the red car come today?", True),
+        ("How often was A. Smith here?", True),
+        ("How often? A. once B. twice", False),
+        ("How many times did it ring? Options: A. once; B. twice; Answer with the letter.", False),
+        ("How many times did it ring?\nOne number.", False),
+        (f"How many times did it ring? {_FORM}", False),
+    ],
+)
+def test_who_names_a_form_gets_no_words_of_the_server_s_own(text: str, plain: bool) -> None:
+    assert is_plain(text) is plain

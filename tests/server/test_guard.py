@@ -36,7 +36,7 @@ async def test_health_is_open(make_rig: Callable[..., Any]) -> None:
     async with make_rig(key=KEY).client() as client:
         assert (await client.get("/livez")).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
-        assert (await client.get("/")).status_code == 404
+        assert (await client.get("/nothing")).status_code == 401
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.7:8000", "", "a b", "[::1"])
