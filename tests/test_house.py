@@ -44,6 +44,12 @@ def test_code_fits_on_screens(path: Path) -> None:
     assert long == []
 
 
+def test_names_of_test_files_are_unique() -> None:
+    """Without packages pytest tells two files of one name apart by nothing."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_stages_read_no_clock() -> None:
     """Time comes in with messages or is handed in, so that a stage runs on file time in a test."""
     for stage in ("perception/stage.py", "perception/lane.py", "memory/stage.py", "reasoning/stage.py"):
