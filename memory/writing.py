@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from memory.messages import GapRecord
 from memory.rows import (
     EVENT_BYTES,
@@ -338,8 +336,3 @@ def _drop_unused(db: sqlite3.Connection, pictures: Iterable[int]) -> None:
         if _owner(db, picture) is None:
             db.execute("DELETE FROM pictures WHERE id = ?", (picture,))
             db.execute("DELETE FROM vectors WHERE picture = ?", (picture,))
-
-
-def encode_options(options: msgspec.Struct) -> str:
-    """Options as they are kept in meta."""
-    return msgspec.json.encode(options).decode()

@@ -1,8 +1,9 @@
 """The answer to "how many times ...?": what memory's event list counts, and when it was."""
 
 from memory.messages import Context, Occurred
+from memory.timewords import zone_of
 from reasoning.messages import Ask, AskedStream
-from reasoning.prompt import clock_time, stream_id, zone_of
+from reasoning.prompt import clock_time, stream_id
 
 _NAMED = 10
 """With more times than this the first and the last alone are told."""

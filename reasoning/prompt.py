@@ -18,11 +18,10 @@ show is left out with its heading. Earlier questions of the conversation come be
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import lru_cache
 from itertools import chain
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from memory.messages import Evidence, SpeechLine
+from memory.timewords import zone_of
 from perception.window import WindowFrame
 from reasoning.messages import AskedStream, Turn
 
@@ -136,15 +135,6 @@ class _Stamp:
 def stream_id(stream: str) -> str:
     """The caller's name of a stream, without its tenant."""
     return stream.split("/", 1)[-1]
-
-
-@lru_cache(maxsize=64)
-def zone_of(name: str) -> tzinfo:
-    """A time zone by its IANA name; UTC where the name is unknown here."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return UTC
 
 
 def clock_time(wall_us: int, zone: tzinfo, now_us: int) -> str:

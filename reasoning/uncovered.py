@@ -1,8 +1,9 @@
 """The honest sentence about a time that memory does not hold."""
 
 from memory.messages import Context
+from memory.timewords import zone_of
 from reasoning.messages import Ask, AskedStream
-from reasoning.prompt import clock_time, stream_id, zone_of
+from reasoning.prompt import clock_time, stream_id
 from reasoning.question import NOTHING
 
 

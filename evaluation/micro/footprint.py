@@ -16,10 +16,11 @@ from typing import Final
 import msgspec
 
 from evaluation.checks import Check
+from evaluation.micro.durable.feeder import drive
 from evaluation.micro.model_view import STREAM, Look, Viewer, clock_us, embedded
 from evaluation.registry import Progress
 from memory.config import MemoryConfig
-from memory.messages import FOREVER_US, EventPage, ListEvents, MemoryOptions, MemoryOutput, OpenMemory
+from memory.messages import FOREVER_US, EventPage, ListEvents, MemoryOptions, OpenMemory
 from memory.stage import MemoryStage
 from perception.config import ModelConfig
 from perception.dual_encoder import load_image_encoder, load_text_encoder
@@ -80,16 +81,16 @@ def _kept(encoder: ModelConfig, records: Sequence[PerceptRecord]) -> tuple[int, 
         config = MemoryConfig(str(Path(folder) / "streams"), str(Path(folder) / "cache"), encoder)
         stage = MemoryStage(config, text, image, clock_us)
         stage.submit(OpenMemory(STREAM, 0, "{}", MemoryOptions(), "UTC"))
-        _drive(stage)
+        drive(stage)
         (file,) = Path(folder).rglob("*.sqlite")
         empty = _used(file)
         for n, record in enumerate(records):
             stage.submit(record)
             if n % 64 == 0:
-                _drive(stage)
+                drive(stage)
         stage.submit(Barrier(STREAM, 1))
         stage.submit(ListEvents(STREAM, 1, None, 0, FOREVER_US, 100_000, None))
-        pages = [one for one in _drive(stage) if isinstance(one, EventPage)]
+        pages = [one for one in drive(stage) if isinstance(one, EventPage)]
         stage.close()
         size = _used(file) - empty
     return size, len(pages[0].events)
@@ -102,10 +103,3 @@ def _used(file: Path) -> int:
             db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         )
     return int((pages - free) * size)
-
-
-def _drive(stage: MemoryStage) -> list[MemoryOutput]:
-    outputs: list[MemoryOutput] = []
-    while stage.has_work():
-        outputs += stage.step()
-    return outputs

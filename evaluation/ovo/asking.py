@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
 from typing import Any, Final, Literal
 
@@ -182,11 +181,6 @@ def kept_of(answer: Json, end_us: int) -> Json:
         "timing": answer["timing"],
         "usage": answer["usage"],
     }
-
-
-def seconds_of(time_text: str) -> float:
-    """An RFC 3339 time as seconds of a video that began at START."""
-    return (datetime.fromisoformat(time_text) - datetime.fromisoformat(START)).total_seconds()
 
 
 def _sleep_until(moment: float) -> None:

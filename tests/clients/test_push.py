@@ -101,12 +101,6 @@ async def answering(socket: ServerConnection) -> None:
             await socket.send(json.dumps({"type": "done", "id": name, "result": {"answer": "at the top"}}))
 
 
-async def first_of(url: str) -> AsyncLive:
-    async for live in connections("cam", url):
-        return live
-    raise AssertionError
-
-
 async def test_a_question_has_pieces_and_one_end() -> None:
     async with serving(answering) as url:
         async for live in connections("cam", url):

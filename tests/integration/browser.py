@@ -1,8 +1,7 @@
 """A real browser in front of a real server: Debian's Chromium with a camera that plays a film of our own."""
 
 import io
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,14 +77,3 @@ def ask(page: Any, question: str) -> str:
     answers.nth(before).locator("details").wait_for()
     assert log.get_attribute("aria-busy") == "false"
     return str(answers.nth(before).locator(".text").inner_text())
-
-
-def wait_for(holds: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Poll until something holds; what it was."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = holds()
-        if found or time.monotonic() > deadline:
-            assert found, "it did not come to hold in time"
-            return found
-        time.sleep(0.05)

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from waiting import wait_for
 
 from reasoning.random_checkpoints import make_idefics3
 
@@ -78,6 +79,11 @@ class Server:
         with self.client(**headers) as client:
             processes: dict[str, Any] = client.get("/v1/server").json()["processes"]
         return processes
+
+    def open_questions(self) -> float:
+        with self.client() as client:
+            text = client.get("/metrics").text
+        return float(text.split("\nomnilive_questions_in_flight ")[1].split()[0])
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -199,14 +205,4 @@ def omnilive(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., "subproc
 @pytest.fixture(scope="session")
 def until() -> Callable[..., Any]:
     """Polls until something holds: `until(lambda: ..., 10)` returns what it was."""
-
-    def wait(holds: Callable[[], Any], seconds: float = 20) -> Any:
-        deadline = time.monotonic() + seconds
-        while True:
-            found = holds()
-            if found or time.monotonic() > deadline:
-                assert found, "it did not come to hold in time"
-                return found
-            time.sleep(0.05)
-
-    return wait
+    return wait_for

@@ -50,12 +50,6 @@ def is_ready(server: Any) -> bool:
         return client.get("/readyz").status_code == 200
 
 
-def in_flight(server: Any) -> float:
-    with server.client() as client:
-        text = client.get("/metrics").text
-    return float(text.split("\nomnilive_questions_in_flight ")[1].split()[0])
-
-
 def ask(server: Any, path: str) -> tuple[int, str, float]:
     """Status, code and when, on the monotonic clock, a question ended."""
     with server.client() as client:
@@ -70,7 +64,7 @@ def kill_with_a_question_open(server: Any, cam: str, stage: str, until: Any, bac
     reasoning.suspend()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         asking = pool.submit(ask, server, cam)
-        until(lambda: in_flight(server) == 1, 10)
+        until(lambda: server.open_questions() == 1, 10)
         killed = time.monotonic()
         victim.kill()
         until(lambda: not is_ready(server), NOTICED_S)
@@ -83,7 +77,7 @@ def kill_with_a_question_open(server: Any, cam: str, stage: str, until: Any, bac
         assert ended - killed <= TOLD_S
     else:
         assert status == 200, "the window is all that it needs"
-    assert in_flight(server) == 0
+    assert server.open_questions() == 0
     assert ask(server, cam)[0] == 200
 
 
@@ -143,8 +137,8 @@ def leave_open_questions(server: Any, cam: str, until: Any, count: int) -> None:
             for _ in range(count):
                 one = held.enter_context(socket.create_connection((host, port), 10))
                 one.sendall(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-            until(lambda: in_flight(server) == count, 10)
-        until(lambda: in_flight(server) == 0, 2)
+            until(lambda: server.open_questions() == count, 10)
+        until(lambda: server.open_questions() == 0, 2)
     finally:
         reasoning.resume()
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import SIZES, Tab, ask, give_key, tab, wait_for, write_camera
+from browser import SIZES, Tab, ask, give_key, tab, write_camera
+from waiting import wait_for
 
 from evaluation.browser import chromium
 from training.world import World, write_video
@@ -93,7 +94,7 @@ def test_webcam_to_answer(watched: Tab, site: Site) -> None:
     answer = ask(page, "What do you see now?")
     assert answer
     assert page.locator("details summary").last.inner_text().count(" s") >= 1
-    wait_for(lambda: site.stream("webcam")["memory"]["events"] > 0)
+    wait_for(lambda: site.stream("webcam")["memory"]["events"] > 0, 30)
     page.locator(".cards img.shown").first.wait_for()
     assert page.get_by_role("link", name="webcam").count() == 1
     assert KEY not in page.content()
@@ -111,7 +112,7 @@ def test_evidence_leads_to_its_moment_and_back_to_live(watched: Tab) -> None:
 
 def test_the_timeline_is_walked_with_the_keyboard(watched: Tab) -> None:
     page = watched.page
-    wait_for(lambda: page.locator(".cards li").count() >= 1)
+    wait_for(lambda: page.locator(".cards li").count() >= 1, 30)
     page.locator(".cards button[tabindex='0']").focus()
     page.keyboard.press("Home")
     page.keyboard.press("Enter")
@@ -165,7 +166,7 @@ def test_a_camera_is_added_and_a_bad_address_is_told(watched: Tab, site: Site) -
     page.get_by_role("textbox", name="Camera URL").fill("http://127.0.0.1/")
     page.get_by_role("textbox", name="Name").fill("gate")
     page.get_by_role("button", name="Add", exact=True).click()
-    wait_for(lambda: page.get_by_role("alert").inner_text())
+    wait_for(lambda: page.get_by_role("alert").inner_text(), 30)
     page.get_by_role("textbox", name="Camera URL").fill("rtsp://user:s3cret@127.0.0.1:9/live")
     page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_role("heading", name="gate", level=1).wait_for()
@@ -218,5 +219,5 @@ def test_a_server_that_restarts_under_the_page(watched: Tab, site: Site) -> None
     page.locator(".sending[data-state='waiting']").wait_for()
     site.start()
     page.locator(".sending[data-state='sending']").wait_for(timeout=60_000)
-    wait_for(lambda: site.stream("webcam")["state"] == "live")
+    wait_for(lambda: site.stream("webcam")["state"] == "live", 30)
     assert ask(page, "What do you see now?")

@@ -288,19 +288,14 @@ def test_a_client_that_hangs_up_cancels(launch: Any, make_clip: Any, talkative: 
         client.post("/v1/streams", json={"id": "clip", "source": {"url": clip.as_uri(), "pace": "fast"}})
         until(lambda: client.get("/v1/streams/clip").json()["state"] == "ended", 30)
 
-    def open_questions() -> float:
-        with server.client() as client:
-            text = client.get("/metrics").text
-        return float(text.split("\nomnilive_questions_in_flight ")[1].split()[0])
-
     def hung_up_on_an_open_one() -> bool:
         with server.client() as client, client.stream("POST", "/v1/streams/clip/questions", json=question) as response:
             pieces = response.iter_text()
             next(pieces)
-            return open_questions() == 1
+            return server.open_questions() == 1
 
     until(hung_up_on_an_open_one, 30)
-    until(lambda: open_questions() == 0, 5)
+    until(lambda: server.open_questions() == 0, 5)
 
 
 # ---------------------------------------------------------------- places and keys

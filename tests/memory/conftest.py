@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from memory.config import MemoryConfig
 from memory.messages import MemoryInput, MemoryOptions, MemoryOutput, OpenMemory
 from memory.stage import MemoryStage
+from memory.store import Settings, Store
 from perception.config import ModelConfig
 from perception.encoders import Image, Vectors
 from perception.messages import Percept
@@ -136,6 +137,14 @@ def config(tmp_path: Path) -> MemoryConfig:
     """Memory below the test's folder."""
     model = ModelConfig(folder="")
     return MemoryConfig(str(tmp_path / "streams"), str(tmp_path / "cache"), model, low_water_bytes=0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    """An empty store of one stream, by itself."""
+    made = Store.create(tmp_path / "streams" / "t" / "cam", "t/cam", Settings("{}", 0, MemoryOptions(), "UTC"))
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -20,25 +20,17 @@ from memory.messages import (
     GapRecord,
     GetFrame,
     ListEvents,
-    MemoryOptions,
     Recall,
     Refused,
 )
 from memory.retention import Budget, retain
 from memory.rows import EventRow, Keyframe, Spoken, to_half
 from memory.stage import MemoryStage
-from memory.store import Settings, Store
+from memory.store import Store
 from perception.messages import Barrier
 
 S = 1_000_000
 HOUR = 3600 * S
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Any:
-    made = Store.create(tmp_path / "streams" / "t" / "cam", "t/cam", Settings("{}", 0, MemoryOptions(), "UTC"))
-    yield made
-    made.close()
 
 
 def event(seq: int, tools: Any, *, size: int = 20_000, text: str | None = None, length_s: int = 10) -> EventRow:

@@ -4,26 +4,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from memory import writing
 from memory.config import MemoryConfig
-from memory.messages import FOREVER_US, EventPage, GapRecord, ListEvents, MemoryOptions
+from memory.messages import FOREVER_US, EventPage, GapRecord, ListEvents
 from memory.retention import Budget, retain
 from memory.rows import EventRow, Keyframe
-from memory.store import Settings, Store
+from memory.store import Store
 
 S = 1_000_000
 HOUR = 3600 * S
 DAY = 24 * HOUR
 PLENTY = 1 << 40
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Any:
-    made = Store.create(tmp_path / "streams" / "t" / "cam", "t/cam", Settings("{}", 0, MemoryOptions(), "UTC"))
-    yield made
-    made.close()
 
 
 def put(store: Store, seq: int, start_us: int, size: int = 10) -> None:

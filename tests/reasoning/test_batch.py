@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from ends import finished
 
 from reasoning.batch import Batch
 from reasoning.cache import GrowingLayer, joinable, new_cache
@@ -168,17 +169,6 @@ def test_a_prompt_that_is_too_much_for_the_device_ends_its_own_request_alone(
     assert failed == [f"q_{n}" for n in range(3, 8)]
     assert ends == wanted
     engine._exhausted_at.clear()
-
-
-def finished(engine: LocalEngine) -> dict[str, tuple[int, ...]]:
-    """Tokens of each that ends now."""
-    ends = {}
-    while engine.has_work():
-        for output in engine.step():
-            assert not isinstance(output, Failed)
-            if isinstance(output, Finished):
-                ends[output.id] = output.tokens
-    return ends
 
 
 def test_a_growing_layer_holds_what_transformers_own_holds() -> None:

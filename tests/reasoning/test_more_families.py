@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import transformers as tf
+from ends import finished
 
 from perception.config import ModelConfig
 from perception.errors import StartRefused
 from perception.vision import load_vision_half
-from reasoning.engine import Failed, Finished, Request
-from reasoning.local import LocalEngine, load_engine
+from reasoning.engine import Request
+from reasoning.local import load_engine
 from reasoning.prompt import Prompt
 from reasoning.random_families import CHAT, SIGLIP, Recipe
 from reasoning.random_text import QWEN_SPECIAL, QWEN_TEMPLATE
@@ -205,13 +206,3 @@ def test_who_cannot_share_a_cache_is_answered_in_turn_as_if_alone(tmp_path: Path
     ends[1] = finished(engine)
     assert ends[0] == ends[1]
     assert len(ends[0]) == 3
-
-
-def finished(engine: LocalEngine) -> dict[str, tuple[int, ...]]:
-    ends = {}
-    while engine.has_work():
-        for output in engine.step():
-            assert not isinstance(output, Failed)
-            if isinstance(output, Finished):
-                ends[output.id] = output.tokens
-    return ends

@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from memory.messages import Evidence, SpeechLine
+from memory.timewords import zone_of
 from perception.window import WindowFrame
 from reasoning.messages import AskedStream, Turn
-from reasoning.prompt import ChatMessage, Prompt, age, clock_time, stream_id, zone_of
+from reasoning.prompt import ChatMessage, Prompt, age, clock_time, stream_id
 
 S = 1_000_000
 DAY_US = round(datetime(2026, 3, 2, tzinfo=UTC).timestamp()) * S
