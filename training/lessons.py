@@ -26,7 +26,7 @@ from training.world import CANNOT_TELL, SECOND, Sheet, Shown, Witness, WorldQues
 QUESTIONS: Final = 28
 PER_GROUP: Final = 3
 _PER_TIMED: Final = 6
-_LETTERED_LATE: Final = frozenset({"place", "count", "sign"})
+LETTERED_LATE: Final = frozenset({"place", "count", "sign"})
 """What is told freely long before it is told by letters; asked by letters twice as often as the rest."""
 _TIMED: Final = 0.8
 """Share of sheets with evidence of moments that some question names: at random, few would settle one of them."""
@@ -118,16 +118,21 @@ def _items(
 ) -> Iterator[Item]:
     if question.kind == "when":
         question = replace(question, answer=age(witness.age_us(question, sheet)))
-    skill = question.kind if question.about == "now" else f"{question.kind}.{question.about}"
-    yield Item(question.text, question.answer, f"{skill}.timed" if question.timed else skill)
+    yield told(question)
     other = _other_form(dice, level, question)
     if other is not None:
         yield Item(other.text, other.answer, "letter" if other.answer in "ABCDE" else "yes_no")
 
 
+def told(question: WorldQuestion) -> Item:
+    """The question as it is, to be answered freely."""
+    skill = question.kind if question.about == "now" else f"{question.kind}.{question.about}"
+    return Item(question.text, question.answer, f"{skill}.timed" if question.timed else skill)
+
+
 def _other_form(dice: np.random.Generator, level: Level, question: WorldQuestion) -> WorldQuestion | None:
     """None where it is asked in no other."""
-    if dice.random() >= level.forms * (1 + (question.kind in _LETTERED_LATE)):
+    if dice.random() >= level.forms * (1 + (question.kind in LETTERED_LATE)):
         return None
     yes_no = as_yes_no(question) if dice.random() < 0.5 else None
     return yes_no or as_letters(question)

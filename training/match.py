@@ -1,7 +1,7 @@
 """Second stage: texts and pictures find each other; the picture half begins as the trained vision encoder.
 
-Its first layers stay as they are, so that their output is computed once; the last one, a new one and the pooling learn:
-which colour, shape and place belong together has to be known before all places are pooled into one vector.
+All of it learns: for the encoder's own task a patch need not know its place, and by its third layer little of that is
+left. Which colour, shape and place belong together has to be known before all places are pooled into one vector.
 
 Each text says something of a picture that is true or not: every pair of a batch is one example (the sigmoid loss of
 SigLIP, Zhai et al. 2023, with the truth read off the script instead of "belongs to"). Both halves are led
@@ -25,18 +25,17 @@ from training.codes import codes
 from training.films import Pictures
 from training.run import Run, descend
 from training.sayings import Content, Fact, content_of, sayings
-from training.see import normalised
+from training.see import disturbed, normalised
 from training.shelf import Story, load_stories, prepare
 from training.words import END, SPECIAL, train_tokenizer
 from training.world import PLACES, captions
 
 BATCH: Final = 128
-STEPS: Final = 2000
+STEPS: Final = 3200
 _RATE: Final = 1e-3
 _WARMUP: Final = 200
 _LENGTH: Final = 48
 _LAYERS: Final = 5
-_FROZEN: Final = 3
 _TEXT: Final = {"hidden_size": 160, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 480}
 _STARTS: Final = {"scale": 2.3, "bias": -4.0}
 _HALF: Final = [0.5, 0.5, 0.5]
@@ -94,9 +93,7 @@ class Learner:
         self._shelf, self._held_out, self._steps = shelf, held_out, steps
         self.encoder: Any = AutoModel.from_pretrained(folder, dtype=torch.float32)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        seer = self.encoder.vision_model
-        last = [*seer.encoder.layers[_FROZEN:], seer.post_layernorm, seer.head]
-        self._learning = nn.ModuleList([*last, self.encoder.text_model])
+        self._learning = nn.ModuleList([self.encoder.vision_model, self.encoder.text_model])
         self._scoring = [self.encoder.logit_scale, self.encoder.logit_bias]
         parameters = [*self._learning.parameters(), *self._scoring]
         self._optimizer = torch.optim.AdamW(parameters, lr=_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True)
@@ -138,8 +135,9 @@ class Learner:
         contents = [self._shelf.contents[row] for row in rows]
         said, truth = sayings(dice, contents)
         texts = [one.text for one in said]
+        pixels = disturbed(self._shelf.pixels(rows), torch.Generator().manual_seed(self.step))
         with torch.autocast("cpu", torch.bfloat16):
-            tokens = _tokens(self.encoder, self._shelf.features(rows))
+            tokens = _tokens(self.encoder, pixels)
             places = _pooled(self.encoder, _place_by_place(tokens, contents))
             pictures, words = _pooled(self.encoder, tokens), _read(self.encoder, self._tokenizer, texts)
         pictures, places, words = (functional.normalize(one.float(), dim=-1) for one in (pictures, places, words))
@@ -178,14 +176,16 @@ def sigmoid_loss(scores: Tensor, truth: Tensor) -> Tensor:
     return (true + 0.5 * false + 0.5 * (each * (1 - truth) * hard).sum(0)).mean()
 
 
-def _look(encoder: Any, hidden: Tensor) -> Tensor:
-    """The vectors of pictures, from what the frozen layers made of them: [n, 81, hidden]."""
-    return _pooled(encoder, _tokens(encoder, hidden))
+def _look(encoder: Any, pixels: Tensor) -> Tensor:
+    """The vectors of pictures [n, 3, side, side]."""
+    return _pooled(encoder, _tokens(encoder, pixels))
 
 
-def _tokens(encoder: Any, hidden: Tensor) -> Tensor:
+def _tokens(encoder: Any, pixels: Tensor) -> Tensor:
+    """[n, 81, hidden]."""
     seer = encoder.vision_model
-    for layer in seer.encoder.layers[_FROZEN:]:
+    hidden = seer.embeddings(pixels)
+    for layer in seer.encoder.layers:
         hidden = layer(hidden, attention_mask=None)
     tokens: Tensor = seer.post_layernorm(hidden)
     return tokens
@@ -220,16 +220,16 @@ def _read(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> Tensor:
 
 
 class Frames:
-    """Frames as the frozen layers of the vision encoder see them, and what is in them."""
+    """Frames and what is in them."""
 
     def __init__(self, model: Path, banks: Path, scale: float, *, held_out: bool) -> None:
         folder = prepare(model, banks, scale, held_out=held_out)
         stories = load_stories(folder)
-        file = folder / "frozen.npy"
+        file = folder / "pictures.npy"
         if not file.is_file():
             films = films_of(folder.with_name(folder.name.removesuffix("-features")))
-            _freeze(model, [film.pictures for film in films], file)
-        self._features = np.load(file, mmap_mode="r")
+            _stack([film.pictures for film in films], file)
+        self._pictures: Pictures = np.load(file, mmap_mode="r")
         self.contents = [content_of(story.script, at_us) for story in stories for at_us in story.times]
         self._films = np.cumsum([0, *(len(story.times) for story in stories)])
         self.at_rest = dict(_at_rest(stories))
@@ -241,9 +241,9 @@ class Frames:
         spans = [np.arange(self._films[film], self._films[film + 1]) for film in films]
         return [int(row) for span in spans for row in dice.permutation(span)[:_OF_A_FILM]]
 
-    def features(self, rows: Sequence[int]) -> Tensor:
-        """[n, 81, hidden]."""
-        return torch.from_numpy(np.stack([self._features[row] for row in rows])).float()
+    def pixels(self, rows: Sequence[int]) -> Tensor:
+        """[n, 3, side, side], as a model takes them."""
+        return normalised(torch.from_numpy(np.stack([self._pictures[row] for row in rows])))
 
 
 def _at_rest(stories: Sequence[Story]) -> Iterator[tuple[str, int]]:
@@ -257,19 +257,10 @@ def _at_rest(stories: Sequence[Story]) -> Iterator[tuple[str, int]]:
         first += len(story.times)
 
 
-@torch.inference_mode()
-def _freeze(model: Path, pictures: Sequence[Pictures], file: Path) -> None:
-    """What the first layers make of all pictures, on disk."""
-    seer: Any = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32)
-    found = []
-    for some in pictures:
-        with torch.autocast("cpu", torch.bfloat16):
-            seen = seer.model.vision_model(
-                pixel_values=normalised(torch.from_numpy(some)), output_hidden_states=True
-            ).hidden_states[_FROZEN]
-        found.append(seen.half().numpy())
+def _stack(pictures: Sequence[Pictures], file: Path) -> None:
+    """All pictures in one file, of which a batch reads its own rows."""
     fresh = file.with_suffix(".new.npy")
-    np.save(fresh, np.concatenate(found))
+    np.save(fresh, np.concatenate(pictures))
     fresh.rename(file)
 
 
@@ -278,7 +269,8 @@ def recalls(encoder: Any, tokenizer: Any, frames: Frames) -> dict[str, float]:
     """How often a caption's picture is the first of 100, and among the first five of (up to) 1000."""
     texts_of, rows = list(frames.at_rest)[:1000], list(frames.at_rest.values())[:1000]
     with torch.autocast("cpu", torch.bfloat16):
-        pictures = _look(encoder, frames.features(rows)).float()
+        parts = [_look(encoder, frames.pixels(rows[n : n + BATCH])) for n in range(0, len(rows), BATCH)]
+        pictures = torch.cat(parts).float()
         texts = _read(encoder, tokenizer, texts_of).float()
     scores = functional.normalize(texts, dim=-1) @ functional.normalize(pictures, dim=-1).T
     blocks = [scores[n : n + 100, n : n + 100] for n in range(0, max(1, len(rows) - 99), 100)]

@@ -104,7 +104,7 @@ class Learner:
         rate = _rate(self.step, self._steps)
         dice = torch.Generator().manual_seed(self.step)
         batch = torch.randint(len(self._training.pictures), (BATCH,), generator=dice)
-        pixels = _disturbed(normalised(self._training.pictures[batch]), dice)
+        pixels = disturbed(normalised(self._training.pictures[batch]), dice)
         with torch.autocast("cpu", torch.bfloat16):
             read = self._reader(place_features(self.model, pixels))
         loss = _loss(read, self._training, batch)
@@ -161,7 +161,7 @@ def _stacked(labels: list[Labels], name: str) -> Tensor:
     return torch.from_numpy(np.stack([getattr(one, name) for one in labels]))
 
 
-def _disturbed(pixels: Tensor, dice: torch.Generator) -> Tensor:
+def disturbed(pixels: Tensor, dice: torch.Generator) -> Tensor:
     """Other light, other noise: what no codec and no room of the films brings in."""
     each = (len(pixels), 1, 1, 1)
     gain = torch.empty(each).uniform_(0.65, 1.15, generator=dice)

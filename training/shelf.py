@@ -14,6 +14,7 @@ from torch.utils.data import IterableDataset
 from transformers import AutoModelForImageTextToText
 
 from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, scaled, strangers
+from training.drills import Drills, stills_of
 from training.films import Film, training_preset
 from training.labels import FOREIGN, blank_labels, labels_of
 from training.lessons import DESCRIBE, LEVELS, Item, Lesson, Writer, cannot_tell, choose, draw_sheet
@@ -40,11 +41,15 @@ _STRANGE: Final = 0.06
 """Share of lessons whose pictures are not of the world."""
 _TIMELESS: Final = 0.1
 _DESCRIBED: Final = 0.7
-_FEWEST: Final = 6
+_FEWEST: Final = 4
 _SIGNED: Final = 0.2
 _CALM: Final = 0.35
 _FEWEST_TIMED: Final = 4
-_SORTED: Final = 4
+_SORTED: Final = 48
+_TOKENS: Final = 8192
+"""Of a batch, padding included."""
+_DRILLED: Final = 0.4
+"""Share of lessons that are drills."""
 _EASIER: Final = 0.4
 
 
@@ -150,11 +155,21 @@ def _caption(script: Script, at_us: int) -> str | None:
 class Shelf(IterableDataset[Batch]):
     """Endless batches of lessons, of levels up to `level`; the same for a seed."""
 
-    def __init__(self, folder: Path, model: Path, seed: int, level: int, batch: int, only: bool = False) -> None:
-        """only: lessons of this level alone, instead of half of them."""
-        self._folder, self._model, self._seed, self._batch = folder, model, seed, batch
-        self._level, self._only = level, only
+    def __init__(
+        self,
+        folder: Path,
+        model: Path,
+        seed: int,
+        level: int,
+        only: bool = False,
+        drilled: float = _DRILLED,
+    ) -> None:
+        """only: lessons of this level alone, instead of half of them. drilled: share of drills."""
+        self._folder, self._model, self._seed = folder, model, seed
+        self._level, self._only, self._drilled = level, only, drilled
         self._stories = load_stories(folder)
+        stills = (still for one in self._stories for still in stills_of(one.script, one.times, one.first))
+        self._drills = Drills(list(stills) if drilled else [])
         self._strangers = self._stories[0].first
 
     def __iter__(self) -> Iterator[Batch]:
@@ -164,13 +179,9 @@ class Shelf(IterableDataset[Batch]):
         while True:
             easier = self._level > 0 and not self._only and dice.random() < _EASIER
             level = int(dice.integers(self._level)) if easier else self._level
-            lessons = sorted(
-                (self._lesson(dice, level, writer) for _ in range(_SORTED * self._batch)),
-                key=lambda lesson: len(lesson.ids),
-            )
-            # Lessons of about one length share a batch: little of it is padding.
-            for n in dice.permutation(_SORTED):
-                yield collate(lessons[n * self._batch : (n + 1) * self._batch], seen)
+            batches = list(_batches([self._lesson(dice, level, writer) for _ in range(_SORTED)]))
+            for n in dice.permutation(len(batches)):
+                yield collate(batches[n], seen)
 
     def _lesson(self, dice: np.random.Generator, level: int, writer: Writer) -> Lesson:
         """A sheet costs as much for one question as for many: those with few are left out."""
@@ -190,6 +201,9 @@ class Shelf(IterableDataset[Batch]):
         return among[int(dice.integers(len(among)))]
 
     def _any_lesson(self, dice: np.random.Generator, level: int, writer: Writer) -> Lesson:
+        if dice.random() < self._drilled:
+            drilled = level if self._only else int(dice.integers(self._level + 1))
+            return writer.write(dice, *self._drills.draw(dice, LEVELS[drilled]), timeless=False)
         story = self._stories[int(dice.integers(len(self._stories)))]
         at_us, found, caption = self._ask(dice, story)
         if dice.random() < _NOTHING:
@@ -208,6 +222,17 @@ class Shelf(IterableDataset[Batch]):
         return Lesson(
             lesson.ids, lesson.segments, lesson.answers, [story.first + n for n in lesson.frames], lesson.skills
         )
+
+
+def _batches(lessons: Sequence[Lesson]) -> Iterator[list[Lesson]]:
+    """Lessons of about one length share a batch: little of it is padding."""
+    batch: list[Lesson] = []
+    for lesson in sorted(lessons, key=lambda one: -len(one.ids)):
+        if batch and len(batch[0].ids) * (len(batch) + 1) > _TOKENS:
+            yield batch
+            batch = []
+        batch.append(lesson)
+    yield batch
 
 
 def _strange(sheet: Sheet, row: int) -> Sheet:

@@ -25,8 +25,6 @@ from training.reading import Reader, new_reader
 from training.run import Run, descend
 from training.shelf import Batch, Shelf, load_reading, prepare
 
-BATCHES: Final = (16, 16, 12, 8)
-"""Lessons in a step, by level."""
 _RATE: Final = 1.5e-3
 _WARMUP: Final = 200
 _ENOUGH: Final = 0.9
@@ -137,7 +135,7 @@ class Learner:
             model.model.connector.modality_projection = learnt
 
     def _lay_out(self) -> Iterator[Batch]:
-        shelf = Shelf(self._films, self.folder, self.step, self.level, BATCHES[self.level])
+        shelf = Shelf(self._films, self.folder, self.step, self.level)
         return iter(DataLoader(shelf, batch_size=None, num_workers=1, prefetch_factor=6))
 
 
@@ -198,14 +196,16 @@ def allowed(segments: Tensor) -> Tensor:
 def accuracies(model: Any, held_out: Path, folder: Path, level: int, looks: int) -> dict[str, float]:
     """Share of answers that are right to the last token, by skill, on held-out films and sheets of one level.
 
-    free: of all but letters.
+    free: of all but letters and drills.
     """
     right: dict[str, list[bool]] = defaultdict(list)
-    for batch in islice(Shelf(held_out, folder, 7, level, BATCHES[level], only=True), looks):
-        _, correct = answer_loss(model, batch)
-        for skill, good in _by_question(batch, correct):
-            right[skill].append(good)
-    free = [good for skill, found in right.items() if skill != "letter" for good in found]
+    for drilled in (False, True):
+        shelf = Shelf(held_out, folder, 7, level, only=True, drilled=float(drilled))
+        for batch in islice(shelf, looks):
+            _, correct = answer_loss(model, batch)
+            for skill, good in _by_question(batch, correct):
+                right[skill].append(good)
+    free = [good for skill, found in right.items() if skill.split(".")[0] not in {"letter", "drill"} for good in found]
     everything = [*free, *right["letter"]]
     told = {skill: float(np.mean(right[skill])) for skill in sorted(right) if right[skill]}
     return {"all": float(np.mean(everything)), "free": float(np.mean(free)), **told}

@@ -12,7 +12,17 @@ How it is made up: `world_script` (what can happen), `world_writer` (seed to scr
 from dataclasses import dataclass, replace
 
 from training.world_forms import CANNOT_TELL, as_letters, as_yes_no
-from training.world_questions import NONE, Caption, WorldQuestion, at_place, captions, questions
+from training.world_questions import (
+    NONE,
+    NUMBERS,
+    Caption,
+    WorldQuestion,
+    at_place,
+    captions,
+    like_sign,
+    questions,
+    with_shuffled_choices,
+)
 from training.world_render import frame, frame_times, frames
 from training.world_script import (
     COLOURS,
@@ -43,6 +53,7 @@ __all__ = [
     "CANNOT_TELL",
     "COLOURS",
     "NONE",
+    "NUMBERS",
     "PLACES",
     "PRESETS",
     "ROOMS",
@@ -77,10 +88,12 @@ __all__ = [
     "frame",
     "frame_times",
     "frames",
+    "like_sign",
     "questions",
     "read_strip",
     "soundtrack",
     "strip_state",
+    "with_shuffled_choices",
     "with_strip",
     "write_video",
 ]

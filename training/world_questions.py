@@ -29,7 +29,7 @@ SETTLED_US: Final = 1_000_000
 NONE: Final = "there is none"
 STILL: Final = "it is still"
 DIRECTIONS: Final = ("left", "right", "up", "down", STILL)
-_NUMBERS: Final = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+NUMBERS: Final = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _DENIALS: Final = re.compile(
     r"\b(none|no|not|never|nothing|cannot tell|can't tell|do not know|don't know|did ?n[o']t|wasn't|isn't)\b"
 )
@@ -79,7 +79,7 @@ def _vocabulary(question: WorldQuestion) -> Sequence[str]:
         "shape": SHAPES,
         "place": PLACES,
         "motion": (*DIRECTIONS, "still"),
-        "count": _NUMBERS,
+        "count": NUMBERS,
     }
     return words.get(question.kind, question.choices)
 
@@ -92,7 +92,7 @@ def _mentioned(plain: str, vocabulary: Sequence[str]) -> set[str]:
         if times:
             found.add(word)
     numbers = re.findall(r"\d+", plain)
-    digits = {_NUMBERS[int(number)] for number in numbers if vocabulary is _NUMBERS and int(number) < len(_NUMBERS)}
+    digits = {NUMBERS[int(number)] for number in numbers if vocabulary is NUMBERS and int(number) < len(NUMBERS)}
     signs = set(numbers) if vocabulary and vocabulary[0].isdigit() else set()
     return {STILL if word == "still" else word for word in found | digits | signs}
 
@@ -166,10 +166,11 @@ def questions(script: Script, at_us: int, most: int = 6) -> list[WorldQuestion]:
     kept: list[WorldQuestion] = []
     for alike in found.values():
         kept += [alike[n] for n in sorted(dice.permutation(len(alike))[:most])]
-    return [_with_shuffled_choices(question, dice) for question in kept]
+    return [with_shuffled_choices(question, dice) for question in kept]
 
 
-def _with_shuffled_choices(question: WorldQuestion, dice: np.random.Generator) -> WorldQuestion:
+def with_shuffled_choices(question: WorldQuestion, dice: np.random.Generator) -> WorldQuestion:
+    """With four choices at most, in random order."""
     others = [choice for choice in question.choices if choice != question.answer]
     if len(others) > 3:
         others = [others[n] for n in dice.permutation(len(others))[:3]]
@@ -214,10 +215,10 @@ class _Writer:
         for visit in self._now:
             yield from self._look(visit, things)
             yield self._now_question("exist", f"Is there a {visit.thing.name} now?", "yes", ("yes", "no"))
-        yield self._now_question("count", "How many objects are there now?", _NUMBERS[len(things)], _NUMBERS[:6])
+        yield self._now_question("count", "How many objects are there now?", NUMBERS[len(things)], NUMBERS[:6])
         sign = self._scene.sign(self._at_us)
         if sign is not None:
-            yield self._now_question("sign", "What does the sign say now?", sign.text, _like(sign.text))
+            yield self._now_question("sign", "What does the sign say now?", sign.text, like_sign(sign.text))
         names = {thing.name for thing in things}
         for colour, shape in _near_misses(things):
             if f"{colour} {shape}" not in names:
@@ -269,7 +270,7 @@ class _Writer:
         if len(signs) == 1 and signs[0].end_us <= self._at_us:
             sign = signs[0]
             text = "What did the sign say?"
-            yield WorldQuestion("sign", text, sign.text, "past", sign.start_us, sign.end_us, _like(sign.text))
+            yield WorldQuestion("sign", text, sign.text, "past", sign.start_us, sign.end_us, like_sign(sign.text))
 
     def _last_place(self, name: str, visit: Visit) -> Iterator[WorldQuestion]:
         """Where it rested last, before it left or the picture changed."""
@@ -294,9 +295,9 @@ class _Writer:
             if not calm or at_us - SETTLED_US < scene.start_us or at_us + SETTLED_US >= scene.end_us:
                 continue
             span = (at_us - SETTLED_US, at_us + SETTLED_US)
-            count = _NUMBERS[len(scene.present(at_us))]
+            count = NUMBERS[len(scene.present(at_us))]
             text = f"How many objects were there {ago} s ago?"
-            yield WorldQuestion("count", text, count, "past", *span, _NUMBERS[:6], timed=True)
+            yield WorldQuestion("count", text, count, "past", *span, NUMBERS[:6], timed=True)
             yield from self._sign_at(scene.sign(at_us), ago, span)
             for visit in scene.present(at_us):
                 text, place = f"Where was the {visit.thing.name} {ago} s ago?", visit.leg(at_us).origin.place
@@ -305,7 +306,7 @@ class _Writer:
     def _sign_at(self, sign: SignShown | None, ago: int, span: tuple[int, int]) -> Iterator[WorldQuestion]:
         if sign is not None:
             text = f"What did the sign say {ago} s ago?"
-            yield WorldQuestion("sign", text, sign.text, "past", *span, _like(sign.text), timed=True)
+            yield WorldQuestion("sign", text, sign.text, "past", *span, like_sign(sign.text), timed=True)
 
     def _about_order(self) -> Iterator[WorldQuestion]:
         firsts = [visits[0] for _, visits in _by_name(self._known)]
@@ -351,6 +352,6 @@ def _near_misses(things: Sequence[Thing]) -> list[tuple[str, str]]:
     return [(colour, shape) for colour, shape in product(COLOURS, SHAPES) if colour in colours or shape in shapes]
 
 
-def _like(text: str) -> tuple[str, ...]:
+def like_sign(text: str) -> tuple[str, ...]:
     """Signs that differ in one character."""
     return (text, *(f"{text[:n]}{(int(text[n]) + 3 + n) % 10}{text[n + 1 :]}" for n in range(len(text))))
