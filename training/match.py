@@ -31,7 +31,7 @@ from training.words import END, SPECIAL, train_tokenizer
 from training.world import PLACES, captions
 
 BATCH: Final = 128
-STEPS: Final = 3200
+STEPS: Final = 2700
 _RATE: Final = 1e-3
 _WARMUP: Final = 200
 _LENGTH: Final = 48
