@@ -48,7 +48,7 @@ class AsyncLive:
         await self._listener
 
     async def subscribe(self, *topics: str) -> None:
-        """What to be told of: state, events, frames (of those, their times)."""
+        """What to be told of: state, events, frames (each with its picture, as `jpeg`)."""
         await self._say({"type": "subscribe", "topics": list(topics)})
 
     async def announce(self, track: int, codec: str, **more: int) -> None:
@@ -99,9 +99,13 @@ class AsyncLive:
 
     async def _listen(self) -> None:
         try:
-            async for message in self._socket:
-                if isinstance(message, str):
-                    self._hear(json.loads(message))
+            announced: Json = {}
+            async for data in self._socket:
+                message: Json = {**announced, "jpeg": data} if isinstance(data, bytes) else json.loads(data)
+                if message.get("type") == "frame" and "jpeg" not in message:
+                    announced = message
+                else:
+                    self._hear(message)
         except ConnectionClosed:
             pass
         for question in self._questions.values():

@@ -190,3 +190,16 @@ async def test_what_nobody_reads_is_dropped_and_counted(monkeypatch: pytest.Monk
             assert [message["stream"]["n"] async for message in live.told()] == [2, 3, 4]
             assert live.missed == 2
             break
+
+
+async def test_a_frame_comes_with_its_picture() -> None:
+    async def showing(socket: ServerConnection) -> None:
+        await socket.send(json.dumps({"type": "frame", "time": "2026-01-01T00:00:00Z"}))
+        await socket.send(b"\xff\xd8 a picture")
+        await socket.close()
+
+    async with serving(showing) as url:
+        async for live in connections("cam", url):
+            [frame] = [message async for message in live.told()]
+            assert frame == {"type": "frame", "time": "2026-01-01T00:00:00Z", "jpeg": b"\xff\xd8 a picture"}
+            break
