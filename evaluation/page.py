@@ -53,7 +53,7 @@ WebSocket.prototype.send = function (data) {
   return send.call(this, data)
 }
 """
-"""A picture that is sent: byte 0 is its track, 1 to 8 its capture in microseconds of the page's own clock, then the JPEG."""
+"""Of what is sent, byte 0 is the track and 1 to 8 the capture in us by the page's own clock; then comes the JPEG."""
 _TELL_SENT: Final = """
 () => sent.map(([at, picture]) => [at, btoa(Array.from(picture, (one) => String.fromCharCode(one)).join(''))])
 """
