@@ -7,6 +7,7 @@ import time
 
 import av
 import httpx
+from PIL import Image
 from websockets.sync.client import connect
 
 url, key = os.environ.get("OMNILIVE_URL", "http://127.0.0.1:8000"), os.environ.get("OMNILIVE_API_KEY")
@@ -21,6 +22,6 @@ with (
 ):
     every = max(1, round((film.streams.video[0].average_rate or 30) / 2))
     for frame in (one for n, one in enumerate(film.decode(video=0)) if n % every == 0):
-        frame.to_image().save(picture := io.BytesIO(), "JPEG")
+        Image.fromarray(frame.to_ndarray(format="rgb24")).save(picture := io.BytesIO(), "JPEG")
         socket.send(picture.getvalue())
         time.sleep(0 if webcam else 0.5)
