@@ -3,6 +3,8 @@
 const PATIENCE_MS = 2500
 const SOON_MS = 50
 const LONGEST_SPACING_MS = 10_000
+/** Two clocks may go apart by this share and more; over a day that is seconds. */
+const DRIFT = 2e-4
 
 /**
  * Knows what was sent and not yet looked at, all in milliseconds. A connection's pictures are stamped by one clock of
@@ -11,6 +13,7 @@ const LONGEST_SPACING_MS = 10_000
 export class Transit {
   #sent = []
   #apart = Infinity
+  #heard = 0
   #newest = -Infinity
   #spacing = 0
 
@@ -27,7 +30,8 @@ export class Transit {
 
   /** The newest picture that the server has looked at is of `time`, by its own clock; `now` is by ours. */
   looked(time, now) {
-    this.#apart = Math.min(this.#apart, now - time)
+    this.#apart = Math.min(this.#apart + (now - this.#heard) * DRIFT, now - time)
+    this.#heard = now
     const seen = this.#sent.filter((at) => at <= time + this.#apart + SOON_MS).length
     this.#sent.splice(0, seen)
     // It looks at fewer than are sent: then what it has not looked at may have been there for long.
