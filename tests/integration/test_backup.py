@@ -5,11 +5,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from clients.api import Api
 from clients.live import Live
 from clients.media import media_units
 
 
+@pytest.mark.timeout(400)
 def test_a_copied_data_folder_is_a_server_again(launch: Any, omnilive: Any, make_clip: Any, tmp_path: Path) -> None:
     data, copy = tmp_path / "data", tmp_path / "copy"
     key = omnilive("keys", "create", "me", "--data", str(data)).stdout.strip()

@@ -4,6 +4,7 @@ Screenshots are left in artefacts/page.
 """
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,29 @@ def test_a_screen_is_shared(sending: Tab, get: Get) -> None:
     page.get_by_role("button", name="Stop sending").click()
     page.locator(".sending").wait_for(state="detached")
     wait_for(lambda: get("/v1/streams/webcam").json()["state"] == "offline", 30)
+
+
+def test_the_timeline_previews_moments_and_says_why_there_are_none(sending: Tab, get: Get) -> None:
+    """Nobody sent for a while: a gap. Under the pointer stands what was seen, and why nothing was."""
+    page = sending.page
+    silent_since = time.monotonic()
+    wait_for(lambda: time.monotonic() - silent_since >= 8, 20)
+    page.get_by_role("button", name="Use my webcam").click()
+    page.locator(".sending[data-state='sending']").wait_for()
+    page.get_by_role("button", name="Zoom in").click()
+    page.get_by_role("button", name="Zoom in").click()
+
+    def under_the_pointer() -> tuple[set[str], int]:
+        box = page.locator(".strip").bounding_box()
+        said, previews = set(), 0
+        for x in range(4, int(box["width"]), 6):
+            page.mouse.move(box["x"] + x, box["y"] + box["height"] - 30)
+            said.add(page.locator(".peek span").inner_text())
+            previews += page.locator(".peek:not(.bare)").count()
+        return said, previews
+
+    wait_for(lambda: "nothing: offline" in (found := under_the_pointer())[0] and found[1] > 0, 90)
+    page.screenshot(path=SHOTS / "gap-light.png")
 
 
 def test_the_key_can_be_changed_and_forgotten(browser: Any, server: Any) -> None:
