@@ -27,7 +27,7 @@ class ApiError(Exception):
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
     """One request, before anyone sends it."""
 
     method: str
@@ -52,7 +52,7 @@ class Api:
     """
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
-        self.url, options = _connection(url, key)
+        self.url, options = connection(url, key)
         self._http = httpx.Client(**options)
 
     def __enter__(self) -> Self:
@@ -67,19 +67,19 @@ class Api:
 
     def get(self, path: str, **query: Any) -> Json:
         """GET a resource."""
-        return self._json(_Call("GET", path, query))
+        return self._json(Call("GET", path, query))
 
     def post(self, path: str, body: Json) -> Json:
         """POST a JSON body."""
-        return self._json(_Call("POST", path, body=body))
+        return self._json(Call("POST", path, body=body))
 
     def delete(self, path: str, **query: Any) -> Json:
         """DELETE a resource; {} where the server answers nothing."""
-        return self._json(_Call("DELETE", path, query))
+        return self._json(Call("DELETE", path, query))
 
     def picture(self, path: str) -> bytes:
         """GET a picture."""
-        return self._send(_Call("GET", path)).content
+        return self._send(Call("GET", path)).content
 
     def export(self, stream: str, file: BinaryIO) -> int:
         """A stream's archive, written into a file as it comes; its length. Raises OSError of the file too."""
@@ -88,19 +88,19 @@ class Api:
             with self._http.stream("GET", resource("streams", stream, "memory")) as response:
                 if not response.is_success:
                     response.read()
-                _check(response)
+                check(response)
                 for piece in response.iter_bytes():
                     written += file.write(piece)
         except httpx.HTTPError as error:
-            raise _lost(self.url, error) from error
+            raise lost(self.url, error) from error
         return written
 
     def take_in(self, stream: str, file: BinaryIO) -> Json:
         """A new stream with the memory of an archive."""
         try:
-            return _body(_check(self._http.put(resource("streams", stream, "memory"), content=_pieces(file))))
+            return body_of(check(self._http.put(resource("streams", stream, "memory"), content=_pieces(file))))
         except httpx.HTTPError as error:
-            raise _lost(self.url, error) from error
+            raise lost(self.url, error) from error
 
     def add(self, stream: str, source: Json, **options: Any) -> Json:
         """Add a stream."""
@@ -128,37 +128,37 @@ class Api:
     def search(self, stream: str, picture: bytes, kind: str = "image/png", limit: int = 5) -> list[Json]:
         """Events by likeness to a picture of this media type, best first."""
         path = resource("streams", stream, "events", "search")
-        call = _Call("POST", path, {"limit": limit}, picture=picture, kind=kind)
+        call = Call("POST", path, {"limit": limit}, picture=picture, kind=kind)
         found: list[Json] = self._json(call)["events"]
         return found
 
     def ask(self, stream: str, question: str, **options: Any) -> Json:
         """Ask a stream; the whole answer."""
-        return self._json(_question(stream, question, options))
+        return self._json(question_call(stream, question, options))
 
     def ask_streamed(self, stream: str, question: str, **options: Any) -> Iterator[str | Json]:
         """Ask a stream: pieces of the answer's text as they come, at last the whole answer."""
-        call = _question(stream, question, {**options, "stream": True})
-        reader = _EventReader()
+        call = question_call(stream, question, {**options, "stream": True})
+        reader = EventReader()
         try:
             with self._http.stream(**call.parts()) as response:
                 if not response.is_success:
                     response.read()
-                _check(response)
+                check(response)
                 for text in response.iter_text():
                     yield from reader.feed(text)
         except httpx.HTTPError as error:
-            raise _lost(self.url, error) from error
+            raise lost(self.url, error) from error
         reader.close()
 
-    def _json(self, call: _Call) -> Json:
-        return _body(self._send(call))
+    def _json(self, call: Call) -> Json:
+        return body_of(self._send(call))
 
-    def _send(self, call: _Call) -> httpx.Response:
+    def _send(self, call: Call) -> httpx.Response:
         try:
-            return _check(self._http.request(**call.parts()))
+            return check(self._http.request(**call.parts()))
         except httpx.HTTPError as error:
-            raise _lost(self.url, error) from error
+            raise lost(self.url, error) from error
 
 
 def resource(*parts: str) -> str:
@@ -193,7 +193,7 @@ def unreachable(url: str, error: BaseException | None = None) -> ApiError:
     return ApiError("unreachable", f"no server answers at {where}: start one with `omnilive serve`, or give --url")
 
 
-def _connection(url: str | None, key: str | None) -> tuple[str, Json]:
+def connection(url: str | None, key: str | None) -> tuple[str, Json]:
     address, headers = server_of(url, key)
     # A proxy of the environment has no business between a client and its own camera server.
     return address, {
@@ -210,8 +210,8 @@ def _trust(address: str) -> Json:
     return {"verify": ssl.create_default_context()} if address.startswith("https:") else {}
 
 
-def _question(stream: str, question: str, options: Json) -> _Call:
-    return _Call("POST", resource("streams", stream, "questions"), body={"question": question, **_given(options)})
+def question_call(stream: str, question: str, options: Json) -> Call:
+    return Call("POST", resource("streams", stream, "questions"), body={"question": question, **_given(options)})
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
@@ -223,7 +223,7 @@ def _given(options: Json) -> Json:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _check(response: httpx.Response) -> httpx.Response:
+def check(response: httpx.Response) -> httpx.Response:
     if response.is_success:
         return response
     try:
@@ -233,7 +233,7 @@ def _check(response: httpx.Response) -> httpx.Response:
         raise ApiError("bad_answer", f"the server answered {response.status_code}", response.status_code) from None
 
 
-def _body(response: httpx.Response) -> Json:
+def body_of(response: httpx.Response) -> Json:
     if not response.content:
         return {}
     try:
@@ -243,13 +243,13 @@ def _body(response: httpx.Response) -> Json:
     return body
 
 
-def _lost(url: str, error: httpx.HTTPError) -> ApiError:
+def lost(url: str, error: httpx.HTTPError) -> ApiError:
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return unreachable(url, error)
     return ApiError("connection_lost", "the connection to the server was lost before the answer was complete")
 
 
-class _EventReader:
+class EventReader:
     """Server-sent events of an answer (WHATWG HTML, 9.2), as far as a server of ours uses them."""
 
     def __init__(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +15,8 @@ from clients.api import ApiError, Json, resource, server_of, unreachable
 from clients.live import ON_ARRIVAL, media_message, refusal_of
 
 _LARGEST: Final = 64 * 2**20
+_MOST_UNREAD: Final = 1000
+"""Messages that are kept for a program that does not read what it is told."""
 _PASSING: Final = frozenset({429, 500, 503, 504})
 """What a server answers that starts, stops or has too much to do: worth another try."""
 
@@ -32,7 +35,11 @@ class AsyncLive:
         self._socket = socket
         self._questions: dict[str, _Question] = {}
         self._numbers = itertools.count(1)
-        self._told: asyncio.Queue[Json | None] = asyncio.Queue()
+        self._told: deque[Json] = deque()
+        self._news = asyncio.Event()
+        self._ended = False
+        self.missed = 0
+        """Messages that were dropped since nobody read them: the oldest of too many."""
         self._listener = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
@@ -41,7 +48,7 @@ class AsyncLive:
         await self._listener
 
     async def subscribe(self, *topics: str) -> None:
-        """What to be told of: state, events, frames (of those, their times)."""
+        """What to be told of: state, events, frames (each with its picture, as `jpeg`)."""
         await self._say({"type": "subscribe", "topics": list(topics)})
 
     async def announce(self, track: int, codec: str, **more: int) -> None:
@@ -71,8 +78,13 @@ class AsyncLive:
 
     async def told(self) -> AsyncIterator[Json]:
         """What the server says besides answers, until the connection ends."""
-        while (message := await self._told.get()) is not None:
-            yield message
+        while True:
+            while self._told:
+                yield self._told.popleft()
+            if self._ended:
+                return
+            self._news.clear()
+            await self._news.wait()
 
     # ------------------------------------------------------------ inside
 
@@ -87,18 +99,30 @@ class AsyncLive:
 
     async def _listen(self) -> None:
         try:
-            async for message in self._socket:
-                if isinstance(message, str):
-                    self._hear(json.loads(message))
+            announced: Json = {}
+            async for data in self._socket:
+                message: Json = {**announced, "jpeg": data} if isinstance(data, bytes) else json.loads(data)
+                if message.get("type") == "frame" and "jpeg" not in message:
+                    announced = message
+                else:
+                    self._hear(message)
         except ConnectionClosed:
             pass
         for question in self._questions.values():
             question.said.put_nowait({"type": "error", "error": {"code": _LOST.code, "message": _LOST.message}})
-        self._told.put_nowait(None)
+        self._ended = True
+        self._news.set()
 
     def _hear(self, message: Json) -> None:
         question = self._questions.get(str(message.get("id")))
-        (question.said if question is not None else self._told).put_nowait(message)
+        if question is not None:
+            question.said.put_nowait(message)
+            return
+        self._told.append(message)
+        if len(self._told) > _MOST_UNREAD:
+            self._told.popleft()
+            self.missed += 1
+        self._news.set()
 
 
 _LOST: Final = ApiError("connection_lost", "the live connection was lost")

@@ -127,7 +127,10 @@ class Live:
         raise self._gone() if ended else ApiError("deadline_exceeded", f"no end after {timeout_s:.0f} s")
 
     def told(self, timeout_s: float = 0.0) -> Iterator[Json]:
-        """What the server said besides answers, oldest first, until it has said nothing for this long."""
+        """What the server said besides answers, oldest first, until it has said nothing for this long.
+
+        A frame's message has its picture too, as `jpeg`.
+        """
         while True:
             try:
                 message = self._told.get(timeout=timeout_s) if timeout_s > 0 else self._told.get_nowait()
@@ -150,9 +153,13 @@ class Live:
 
     def _listen(self) -> None:
         try:
-            for message in self._socket:
-                if isinstance(message, str):
-                    self._hear(json.loads(message))
+            announced: Json = {}
+            for data in self._socket:
+                message: Json = {**announced, "jpeg": data} if isinstance(data, bytes) else json.loads(data)
+                if message.get("type") == "frame" and "jpeg" not in message:
+                    announced = message
+                else:
+                    self._hear(message)
         except (OSError, WebSocketException, ValueError) as error:
             self._lost = str(error)
         with self._changed:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ _CODECS: Final = {"h264": "h264", "hevc": "h265", "vp8": "vp8", "vp9": "vp9"}
 _QUALITY: Final = 85
 _DEVICES: Final = {
     ("linux", "webcam"): ("v4l2", "/dev/video0"),
-    ("linux", "screen"): ("x11grab", ":0"),
+    ("linux", "screen"): ("x11grab", os.environ.get("DISPLAY") or ":0"),
     ("darwin", "webcam"): ("avfoundation", "0"),
     ("darwin", "screen"): ("avfoundation", "Capture screen 0"),
     ("win32", "screen"): ("gdigrab", "desktop"),
@@ -76,12 +77,12 @@ class DeviceSource:
         """Pictures from now on."""
         try:
             with av.open(self._device, "r", format=self._form) as container:
-                due = 0.0
+                period, due = 1 / self._fps, time.monotonic()
                 for frame in container.decode(video=0):
                     now = time.monotonic()
                     if now < due:
                         continue
-                    due = max(due + 1 / self._fps, now - 1 / self._fps)
+                    due = max(due, now - period) + period
                     yield MediaUnit(VIDEO, ON_ARRIVAL, _jpeg(frame), True)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise ApiError("source_not_found", f"the {self._kind} {self._device} cannot be opened") from error

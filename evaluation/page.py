@@ -3,13 +3,15 @@
 import tempfile
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from PIL import Image
 
 from clients.api import Api
@@ -17,6 +19,7 @@ from clients.live import Live
 from evaluation.browser import chromium
 from evaluation.checks import Check
 from evaluation.clips import moving_picture
+from evaluation.marks import marked, read_mark
 from evaluation.registry import Progress
 from evaluation.server_process import ServerProcess
 from evaluation.stats import quantile
@@ -24,9 +27,8 @@ from evaluation.stats import quantile
 FPS: Final = 2
 _WIDTH, _HEIGHT = 640, 360
 _SETTLE_S: Final = 4.0
-_SAME_MS: Final = 25.0
-"""Two times of one frame: the sender's, and the stream's own, which counts from another zero."""
-_LONGEST_MS: Final = 30_000.0
+_CAMERA_FRAMES: Final = 600
+"""20 s at the 30 frames a second that Chromium plays."""
 
 _PAINTS: Final = 5
 _PAINTED: Final = "performance.getEntriesByName('first-contentful-paint')[0]"
@@ -35,10 +37,25 @@ _COLLECT: Final = """
 window.marks = []
 new PerformanceObserver((list) => {
   for (const { name, detail, startTime } of list.getEntries()) {
-    if (name === 'omnilive-frame') marks.push(['painted', detail.time, performance.timeOrigin + startTime])
-    if (name === 'omnilive-sent') marks.push(['captured', detail.captured, 0])
+    if (name === 'omnilive-frame') marks.push([detail.time, performance.timeOrigin + startTime])
   }
 }).observe({ type: 'mark', buffered: true })
+"""
+
+_KEEP_SENT: Final = """
+window.sent = []
+const send = WebSocket.prototype.send
+WebSocket.prototype.send = function (data) {
+  if (data instanceof Uint8Array && data[0] === 0) {
+    const captured = Number(new DataView(data.buffer).getBigInt64(1)) / 1000
+    sent.push([performance.timeOrigin + captured, data.slice(9)])
+  }
+  return send.call(this, data)
+}
+"""
+"""Of what is sent, byte 0 is the track and 1 to 8 the capture in us by the page's own clock; then comes the JPEG."""
+_TELL_SENT: Final = """
+() => sent.map(([at, picture]) => [at, btoa(Array.from(picture, (one) => String.fromCharCode(one)).join(''))])
 """
 
 
@@ -67,13 +84,16 @@ def _note(ms: Sequence[float]) -> str:
 
 def _jpeg(n: int) -> bytes:
     buffer = BytesIO()
-    Image.fromarray(moving_picture(_WIDTH, _HEIGHT, n / FPS, 1)).save(buffer, "JPEG", quality=85)
+    picture = marked(moving_picture(_WIDTH, _HEIGHT, n / FPS, 1), n)
+    Image.fromarray(picture).save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
 
 
 def _write_camera(path: Path) -> Path:
-    """What the browser's camera plays, over and over; its frames differ as those of a second's half do."""
-    path.write_bytes(b"".join(_jpeg(n) for n in range(16)))
+    """What the browser's camera plays, over and over: numbered frames that differ as those of a second's half do."""
+    with path.open("wb") as camera:
+        for n in range(_CAMERA_FRAMES):
+            camera.write(_jpeg(n))
     return path
 
 
@@ -96,28 +116,37 @@ def _first_paint_ms(browser: Any, url: str) -> list[float]:
 def _visible_ms(browser: Any, url: str, seconds: float) -> list[float]:
     """From a frame's capture in the page to the word that it is perceived, and so in every prompt from then on."""
     page = browser.new_page()
-    page.add_init_script(_COLLECT)
+    page.add_init_script(_KEEP_SENT)
     page.goto(url)
     page.get_by_role("button", name="Use my webcam").click()
     page.locator("figure canvas.shown").wait_for(timeout=60_000)
     with _heard(url, "webcam") as heard:
         page.wait_for_timeout(1000 * (_SETTLE_S + seconds))
-        captured = [mark[1] for mark in page.evaluate("() => marks") if mark[0] == "captured"]
+        sent = [Marked(at, _mark(b64decode(picture))) for at, picture in page.evaluate(_TELL_SENT)]
     page.close()
-    return _delays([one for one in heard if one[1] > heard[0][1] + 1000 * _SETTLE_S], captured)
+    return delays([one for one in heard if one.at_ms > heard[0].at_ms + 1000 * _SETTLE_S], sent)
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A frame by the number in its picture (None: it cannot be read), and when it was seen, in ms since 1970."""
+
+    at_ms: float
+    number: int | None
 
 
 @contextmanager
-def _heard(url: str, stream: str) -> Iterator[list[tuple[float, float]]]:
-    """Of each perceived frame: its time, and when the word of it came; both in milliseconds since 1970."""
-    heard: list[tuple[float, float]] = []
+def _heard(url: str, stream: str) -> Iterator[list[Marked]]:
+    """Each perceived frame, when the word of it came."""
+    heard: list[Marked] = []
     ended = threading.Event()
 
     def listen(live: Live) -> None:
         while not ended.is_set():
             for message in live.told(0.5):
                 if message["type"] == "frame":
-                    heard.append((_ms(message["time"]), time.time() * 1000))
+                    at_ms = time.time() * 1000
+                    heard.append(Marked(at_ms, _mark(message["jpeg"])))
 
     with Live(url, stream) as live:
         live.subscribe("frames")
@@ -128,28 +157,27 @@ def _heard(url: str, stream: str) -> Iterator[list[tuple[float, float]]]:
         listener.join(10)
 
 
-def _ms(text: str) -> float:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000
+def _mark(jpeg: bytes) -> int | None:
+    return read_mark(np.asarray(Image.open(BytesIO(jpeg)).convert("RGB")))
 
 
-def _delays(heard: Sequence[tuple[float, float]], captured: Sequence[float]) -> list[float]:
-    """How long after its capture each frame was heard of.
+def delays(heard: Sequence[Marked], sent: Sequence[Marked]) -> list[float]:
+    """How long after its capture each frame was heard of: the numbers in the pictures say which is which.
 
-    The stream's times are the page's, shifted by what the first frame took. The shift is the one under which most
-    frames meet their own; of several such the one of the longest delays. Raises RuntimeError where there is none.
+    A number comes again when the camera's film does, which lasts longer than any delay. Raises RuntimeError where
+    frames are heard of that nobody sent.
     """
-    if not heard:
-        raise RuntimeError("no frame was perceived")
-    first = heard[0][0]
-    shifts = sorted({first - one for one in captured if 0 <= first - one <= _LONGEST_MS})
-    best: list[float] = []
-    for shift in shifts:
-        found = [at - mine for told, at in heard for mine in captured if abs(told - shift - mine) <= _SAME_MS]
-        if len(found) >= len(best):
-            best = found
-    if len(best) < len(heard) / 2:
-        raise RuntimeError(f"only {len(best)} of {len(heard)} perceived frames are among those that were captured")
-    return best
+    captures: dict[int | None, list[float]] = {}
+    for one in sent:
+        captures.setdefault(one.number, []).append(one.at_ms)
+    found = [
+        one.at_ms - max(before)
+        for one in heard
+        if one.number is not None and (before := [at for at in captures.get(one.number, []) if at <= one.at_ms])
+    ]
+    if len(found) < 0.9 * len(heard) or not found:
+        raise RuntimeError(f"only {len(found)} of {len(heard)} perceived frames are among those that were captured")
+    return found
 
 
 # ---------------------------------------------------------------- the server's receipt to paint
@@ -169,7 +197,7 @@ def _painted_ms(browser: Any, url: str, seconds: float) -> list[float]:
         for n in range(round(FPS * (seconds + _SETTLE_S))):
             live.send(0, pictures[n % len(pictures)])
             page.wait_for_timeout(max(1.0, 1000 * (began + (n + 1) / FPS - time.monotonic())))
-    painted = [at - told for kind, told, at in page.evaluate("() => marks") if kind == "painted"]
+    painted = [at - told for told, at in page.evaluate("() => marks")]
     page.close()
     settled = painted[round(FPS * _SETTLE_S) :]
     if len(settled) < FPS * seconds / 2:

@@ -30,6 +30,7 @@ from reasoning.messages import AnswerDelta, AnswerDone, AnswerFailed, CachesForg
 from server.archives import Archives
 from server.config import Config
 from server.core import Clocks, Core, Host
+from server.declared import Declared
 from server.errors import refusal
 from server.forgetting import Forgetting
 from server.ipc.messages import STAGES, StageName
@@ -53,6 +54,8 @@ class Hub:
         self.core.metrics.set_limits(config.limits.model_dump())
         self.registry = Registry(config.limits.streams)
         self.life = StreamLife(self.core, self.registry)
+        self.declared = Declared(self.core, self.registry, self.life)
+        self.life.on_memory = self.declared.begin
         self.questions = Questions(self.core, self.registry)
         self.forgetting = Forgetting(self.core, self.questions)
         self.archives = Archives(self.core, self.registry, self.life)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -17,10 +18,12 @@ from memory.messages import (
     UpdateMemory,
 )
 from perception.messages import (
+    Barrier,
     CloseStream,
     OpenStream,
     Percept,
     SetSampling,
+    Source,
     StreamClosed,
     StreamStatus,
     Unchanged,
@@ -30,7 +33,6 @@ from reasoning.messages import ForgetCaches
 from server.core import Core
 from server.errors import RequestError, not_ready, refusal
 from server.ipc.messages import StageName
-from server.keys import DEFAULT_TENANT
 from server.logs import redactor
 from server.metrics import label_of
 from server.protocol import StreamOptions, StreamRequest
@@ -55,15 +57,16 @@ class StreamLife:
 
     core: Core
     registry: Registry
+    on_memory: Callable[[], None] = lambda: None
+    """Called when memory has come, and has told of what it found on disk."""
     _doomed: set[str] = field(default_factory=set)
-    _declared: bool = False
 
     # ------------------------------------------------------------ asked for by doors
 
     async def add(self, tenant: str, request: StreamRequest) -> StreamEntry:
         """A new stream, its declaration on disk. Raises RequestError."""
         source = resolve_source(request.source, self.core.config.allow_files)
-        entry = self.registry.add(self._declare(tenant, request), source)
+        entry = self.registry.add(self.declare(tenant, request), source)
         self._keep_secret(entry.declaration)
         try:
             opened: MemoryOpened = await self.core.call(
@@ -94,18 +97,52 @@ class StreamLife:
             raise refusal(entry.fault)
         async with entry.changing:
             changed = with_options(entry.declaration, options)
-            message = self._update(changed)
-            try:
-                await self.core.call("memory", ("Request", message.request), message, UPDATE_TIMEOUT_S)
-            except BaseException:
-                # Memory may have the new ones, or write them when it can.
-                if self.core.is_ready("memory"):
-                    self.core.host.send("memory", self._update(entry.declaration))
-                raise
-            entry.declaration = changed
+            await self._store(entry, changed)
         if "sample" in options.model_fields_set and entry.source_open:
             self.core.host.send("perception", SetSampling(entry.key, self._fps(changed)))
         entry.tell_state()
+
+    async def _store(self, entry: StreamEntry, changed: Declaration) -> None:
+        """Another declaration, once it is on disk. Raises RequestError; then the old one holds."""
+        message = self._update(changed)
+        try:
+            await self.core.call("memory", ("Request", message.request), message, UPDATE_TIMEOUT_S)
+        except BaseException:
+            # Memory may have the new one, or write it when it can.
+            if self.core.is_ready("memory"):
+                self.core.host.send("memory", self._update(entry.declaration))
+            raise
+        entry.declaration = changed
+
+    async def redeclare(self, entry: StreamEntry, declaration: Declaration, source: Source) -> None:
+        """Take over another declaration; another source is opened, behind all of the old one. Raises RequestError."""
+        async with entry.changing:
+            self._keep_secret(declaration)
+            other = source != entry.source or entry.fault is not None
+            await self._store(entry, declaration)
+            entry.source, entry.fault = source, None
+            if entry.source_open and other:
+                await self._leave_source(entry)
+            if other:
+                self._send_open(entry)
+            elif entry.source_open:
+                self.core.host.send("perception", SetSampling(entry.key, self._fps(declaration)))
+        entry.tell_state()
+
+    async def _leave_source(self, entry: StreamEntry) -> None:
+        """Stop watching, and wait until memory has all that was seen: it is asked next where media time goes on."""
+        request = self.core.next_request()
+        reached = self.core.waiters.expect(("Barrier", request), "perception", "memory")
+        try:
+            await self.core.call("perception", ("StreamClosed", entry.key), CloseStream(entry.key), UPDATE_TIMEOUT_S)
+            await self.core.host.push(Barrier(entry.key, request))
+            await asyncio.wait_for(reached, UPDATE_TIMEOUT_S)
+        except (RequestError, TimeoutError):
+            # Of a process that was lost nothing is on the way any more; a hung one is about to be.
+            logger.warning("the old source was not closed in time", extra={"stream": entry.id})
+        finally:
+            self.core.waiters.drop(("Barrier", request), reached)
+        entry.lost_perception()
 
     async def delete(self, entry: StreamEntry) -> None:
         """Stop a stream and forget it whole. Raises RequestError; then the stream is still there."""
@@ -169,7 +206,7 @@ class StreamLife:
         if stage == "memory":
             for key in list(self._doomed):
                 self._doom(key)
-            self._apply_declared()
+            self.on_memory()
             for entry in self.registry:
                 self._send_open(entry)
         elif stage == "perception":
@@ -276,7 +313,8 @@ class StreamLife:
 
     # ------------------------------------------------------------ inside
 
-    def _declare(self, tenant: str, request: StreamRequest) -> Declaration:
+    def declare(self, tenant: str, request: StreamRequest) -> Declaration:
+        """What makes a stream, as it was asked for now."""
         now = self.core.clocks.wall_us()
         start = request.source.start
         declaration = Declaration(
@@ -290,31 +328,10 @@ class StreamLife:
         )
         return with_options(declaration, request)
 
-    def _apply_declared(self) -> None:
-        """Streams of the configuration, once: new ones are added, known ones take over what it says."""
-        if self._declared:
-            return
-        self._declared = True
-        for request in self.core.config.streams:
-            declaration = self._declare(DEFAULT_TENANT, request)
-            source = resolve_source(request.source, self.core.config.allow_files)
-            entry = self.registry.by_key(declaration.key)
-            try:
-                entry = self.registry.add(declaration, source) if entry is None else self._redeclare(entry, declaration)
-            except RequestError as error:
-                logger.error("a declared stream cannot be added: %s", error.message, extra={"stream": request.id})
-                continue
-            entry.source, entry.fault = source, None
-            self._keep_secret(declaration)
-
-    def _redeclare(self, entry: StreamEntry, declaration: Declaration) -> StreamEntry:
-        """The media clock of a stored stream stays as it is: its memory is told on it."""
-        entry.declaration = msgspec.structs.replace(
-            declaration,
-            created_wall_us=entry.declaration.created_wall_us,
-            start_wall_us=entry.declaration.start_wall_us,
-        )
-        return entry
+    def take_declared(self, entry: StreamEntry, declaration: Declaration, source: Source) -> None:
+        """What a configuration says of a stream that nothing was opened of yet."""
+        entry.declaration, entry.source, entry.fault = declaration, source, None
+        self._keep_secret(declaration)
 
     def _send_open(self, entry: StreamEntry) -> None:
         if not self.core.host.send("memory", self._open_memory(entry)):

@@ -11,6 +11,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _OUTCOMES = ("received", "sampled", "encoded", "dropped")
+_SOURCES = frozenset({"camera", "file", "push"})
 _READY = "ready"
 
 
@@ -67,6 +68,10 @@ class Metrics:
         self.lag = Gauge(
             "omnilive_lag_seconds", "Age of the newest perceived frame of a live stream", ["stream"], registry=registry
         )
+        self.live = Gauge(
+            "omnilive_stream_live", "1 while frames come, of a camera, file or push", ["stream", "source"],
+            registry=registry,
+        )  # fmt: skip
         self.streams = Gauge("omnilive_streams", "Streams, by state", ["state"], registry=registry)
         self.memory_bytes = Gauge("omnilive_memory_bytes", "Store of a stream", ["stream"], registry=registry)
         self.memory_events = Gauge("omnilive_memory_events", "Events of a stream", ["stream"], registry=registry)
@@ -115,6 +120,8 @@ class Metrics:
             _remove(self.pushed, stream, outcome)
         for gauge in (self.lag, self.memory_bytes, self.memory_events):
             _remove(gauge, stream)
+        for source in _SOURCES:
+            _remove(self.live, stream, source)
 
     def set_limits(self, limits: Mapping[str, float]) -> None:
         """Publish what may be asked for."""
@@ -128,6 +135,12 @@ class Metrics:
             self.up.labels(name).set(stage.state == _READY)
             self.rss.labels(name).set(stage.rss_bytes)
             self.progress_age.labels(name).set(stage.progress_age_ms / 1000)
+
+    def set_live(self, stream: str, source: str, live: bool) -> None:
+        """Publish whether a stream's frames come. A stream that has become one of another source has one series."""
+        for other in _SOURCES - {source}:
+            _remove(self.live, label_of(stream), other)
+        self.live.labels(label_of(stream), source).set(live)
 
     def set_states(self, states: Iterable[str]) -> None:
         """Publish how many streams are in which state."""

@@ -4,21 +4,25 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from server.config import Config
 from server.errors import ServerFailed, StartError
 from server.logs import keep_secret, set_up
 from server.preflight import Ground, prepare
-from server.stopping import Stopper, stopper
+from server.stopping import reloader, stopper
 
 logger = logging.getLogger(__name__)
 
 
-def serve(config: Config, env: Mapping[str, str] | None = None) -> int:
-    """Run a server until it is told to stop. 0: stopped and clean, 1: failed, 2: refused to start."""
+def serve(config: Config, env: Mapping[str, str] | None = None, again: Callable[[], Config] | None = None) -> int:
+    """Run a server until it is told to stop. 0: stopped and clean, 1: failed, 2: refused to start.
+
+    again: reads the configuration once more, for SIGHUP; raises StartError.
+    """
     env = os.environ if env is None else env
     stopper.install()
+    reloader.install()
     os.umask(0o077)
     set_up(config.log.format, config.log.level)
     for name in ("OMNILIVE_API_KEY", "OMNILIVE_MODEL_API_KEY"):
@@ -27,7 +31,7 @@ def serve(config: Config, env: Mapping[str, str] | None = None) -> int:
     try:
         ground = prepare(config, env)
         try:
-            return 0 if stopper.asked else _run(ground, stopper)
+            return 0 if stopper.asked else _run(ground, again or (lambda: config))
         finally:
             ground.close()
     except (StartError, ServerFailed) as error:
@@ -41,14 +45,17 @@ def refuse_start(error: StartError | ServerFailed) -> int:
     return 2 if isinstance(error, StartError) else 1
 
 
-def _run(ground: Ground, stopper: Stopper) -> int:
+def _run(ground: Ground, again: Callable[[], Config]) -> int:
     from server.running import Running
 
-    running = Running(ground)
+    running = Running(ground, again)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         loop = runner.get_loop()
         # Not uvicorn's handlers: they would end the doors before the questions.
-        with stopper.telling(lambda: loop.call_soon_threadsafe(running.ask_to_stop)):
+        with (
+            stopper.telling(lambda: loop.call_soon_threadsafe(running.ask_to_stop)),
+            reloader.telling(lambda: loop.call_soon_threadsafe(running.ask_to_reload)),
+        ):
             return runner.run(running.run())
 
 

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 
 import uvicorn
 
+from server.config import Config, LimitsSection
 from server.doors.app import create_app
 from server.doors.listening import BACKLOG, Doors
 from server.doors.protocol_http import BoundedHttp, descriptors_for
@@ -15,6 +17,7 @@ from server.hub import Hub
 from server.ipc.keeper import HostLimits
 from server.ipc.supervisor import StageHost, StageStartFailed
 from server.preflight import Ground, make_room
+from server.reloading import Reloading
 from server.settings import stage_configs
 from server.sources import secrets_of
 
@@ -31,9 +34,11 @@ HURRY_S = 0.2
 class Running:
     """One run of the server."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, again: Callable[[], Config] | None = None) -> None:
+        """again: reads the configuration once more; raises StartError."""
         self._ground = ground
         self._hub = Hub(ground.config)
+        self._reloading = Reloading(self._hub, again or (lambda: ground.config), limit_doors)
         self._stopping = asyncio.Event()
         self._now = asyncio.Event()
         self._hub.on_end = self._stopping.set
@@ -44,11 +49,14 @@ class Running:
             self._now.set()
         self._stopping.set()
 
+    def ask_to_reload(self) -> None:
+        """Read the configuration again, once the server is ready."""
+        self._reloading.ask()
+
     async def run(self) -> int:
         """Until asked to stop. Raises StartError or ServerFailed."""
         limits = self._ground.config.limits
         logger.info("limits: %s", " ".join(f"{name}={value}" for name, value in limits.model_dump().items()))
-        make_room(descriptors_for(limits.connections))
         host = self._host()
         self._hub.attach(host)
         self._ground.keys.on_change = self._shut_out
@@ -60,6 +68,7 @@ class Running:
                 self._hub.open()
                 sys.stdout.write(f"ready {self._ground.address}\n")
                 sys.stdout.flush()
+                self._hub.core.spawn(self._reloading.run())
                 await self._until_stop(serving)
             return 0
         finally:
@@ -120,7 +129,7 @@ class Running:
             raise ServerFailed("internal_error", "the doors closed by themselves")
         self._hub.drain()
         logger.info("stopping: %d open questions", len(self._hub.questions))
-        await self._patience(self._hub.questions.idle, self._ground.config.limits.drain_s)
+        await self._patience(self._hub.questions.idle, self._hub.core.config.limits.drain_s)
 
     async def _patience(self, event: asyncio.Event, seconds: float) -> None:
         """Wait for something, but not when told to stop at once."""
@@ -141,14 +150,11 @@ class Running:
 
     def _doors(self) -> uvicorn.Server:
         limits = self._ground.config.limits
-        BoundedHttp.patience_s, BoundedHttp.head_bytes = limits.body_timeout_s, limits.header_bytes
-        BoundedHttp.most, DrainingWebSocket.patience_s = limits.connections, limits.send_timeout_s
         app = create_app(self._hub, self._ground.keys)
         config = uvicorn.Config(
             app,
             http=BoundedHttp,
             ws=DrainingWebSocket,
-            ws_max_size=limits.message_bytes,
             ws_per_message_deflate=False,
             ws_ping_interval=PING_EVERY_S,
             ws_ping_timeout=PONG_WITHIN_S,
@@ -161,9 +167,18 @@ class Running:
             proxy_headers=False,
             backlog=BACKLOG,
         )
+        limit_doors(limits)
         doors = Doors(config, self._ground.tls.context, limits.body_timeout_s)
         app.connections = lambda: len(doors.server_state.connections)
         return doors
+
+
+def limit_doors(limits: LimitsSection) -> None:
+    """What the doors keep to from now on."""
+    make_room(descriptors_for(limits.connections))
+    BoundedHttp.patience_s, BoundedHttp.head_bytes = limits.body_timeout_s, limits.header_bytes
+    BoundedHttp.most, DrainingWebSocket.patience_s = limits.connections, limits.send_timeout_s
+    DrainingWebSocket.most_bytes = limits.message_bytes
 
 
 _FIRST = asyncio.FIRST_COMPLETED

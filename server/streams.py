@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -116,6 +116,13 @@ class StreamEntry:
     def is_push(self) -> bool:
         """Whether clients send its media."""
         return self.declaration.url is None
+
+    @property
+    def kind(self) -> Literal["camera", "file", "push"]:
+        """What it watches."""
+        if self.declaration.url is None:
+            return "push"
+        return "file" if self.declaration.url.lower().startswith("file:") else "camera"
 
     @property
     def source_open(self) -> bool:

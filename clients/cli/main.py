@@ -2,7 +2,7 @@
 
 import sys
 
-from server.stopping import stopper
+from server.stopping import reloader, stopper
 
 
 def main() -> None:
@@ -11,11 +11,13 @@ def main() -> None:
     serving = arguments[:1] == ["serve"]
     if serving:
         stopper.install()
+        reloader.install()
     from clients.cli.commands import run
 
     code = run(arguments)
     if serving:
         stopper.finish()
+        reloader.finish()
     sys.exit(code)
 
 

@@ -31,8 +31,8 @@ def serve(
     create_key: Annotated[bool, typer.Option(help="Make a key where there is none; DATA/first-key holds it.")] = False,
     trust_remote_code: Annotated[bool, typer.Option(help="Run code that a checkpoint brings.")] = False,
 ) -> int:
-    """Run the server until Ctrl-C."""
-    from server.config import load_config
+    """Run the server until Ctrl-C. SIGHUP: cameras and limits are read again."""
+    from server.config import Config, load_config
     from server.errors import StartError
     from server.run import refuse_start
     from server.run import serve as run
@@ -43,11 +43,14 @@ def serve(
         "create_key": create_key or None, "model_name": model_name,
         "tls": {"cert": tls_cert, "key": tls_key},
     }  # fmt: skip
+
+    def load() -> Config:
+        return load_config(flags, os.environ, file)
+
     try:
-        loaded = load_config(flags, os.environ, file)
+        return run(load(), again=load)
     except StartError as error:
         return refuse_start(error)
-    return run(loaded)
 
 
 def demo(

@@ -39,7 +39,7 @@ const camera = button('Add camera', 'plus', async () => {
 })
 const adding = h('div', { class: 'adding' }, webcam, camera)
 const sendingLink = h('a', { class: 'sending-link', hidden: true }, h('i', { 'aria-hidden': 'true' }), 'Sending')
-bar.append(sendingLink, adding, button('Key', 'key', () => wantKey(false), { quiet: true, class: 'key' }))
+bar.append(sendingLink, adding, button('Key', 'key', () => wantKey(''), { quiet: true, class: 'key' }))
 
 const actions = {
   /** Put the buttons into a view that has nothing else to show, or back (null). */
@@ -69,14 +69,14 @@ sender.addEventListener('changed', () => {
 
 // ------------------------------------------------------------ the key
 
-async function wantKey(refused) {
+async function wantKey(why) {
   if (asking) return
   asking = true
-  await askKey(refused)
+  await askKey(why)
   asking = false
 }
 
-keyring.addEventListener('key', ({ detail }) => wantKey(detail))
+keyring.addEventListener('key', ({ detail }) => wantKey(detail ? 'refused' : 'wanted'))
 keyring.addEventListener('changed', () => show())
 
 // ------------------------------------------------------------ views

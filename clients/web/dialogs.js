@@ -1,7 +1,7 @@
 /** What is asked for in a dialog: a camera's address, the key, what to forget. Each resolves once it is closed. */
 
 import { button, field, h, say, unique } from './dom.js'
-import { call, forgetPictures, giveKey, listEvents, path } from './server.js'
+import { call, currentKey, forgetPictures, giveKey, listEvents, path } from './server.js'
 import { clock, count, moment as momentText } from './times.js'
 
 const MOST = 1000
@@ -63,16 +63,26 @@ export function addCamera() {
   })
 }
 
-/** Ask for the key; refused: one was given and is wrong. Resolves with whether one was given. */
-export function askKey(refused) {
-  return open('This server wants a key', (close) => {
+const KEY_TOLD = {
+  wanted: ['This server wants a key', ['Make one on the server with ', h('code', {}, 'omnilive keys create NAME'), '.']],
+  refused: ['This server wants a key', ['The server does not know this key. Try another.']],
+  used: ['The key of this tab', ['This tab sends a key with all that it asks. Give another, or have it forgotten here.']],
+  none: ['The key of this tab', ['This tab sends no key. A server that has keys asks for one.']],
+}
+
+/** The key: `why` is wanted or refused by the server, or '' where the person opened it. Resolves with whether one was given. */
+export function askKey(why) {
+  const now = why || (currentKey() ? 'used' : 'none')
+  const [title, told] = KEY_TOLD[now]
+  return open(title, (close) => {
     const key = h('input', { type: 'password', required: true, autocomplete: 'off', spellcheck: 'false', placeholder: 'ol_…' })
     const keep = h('input', { type: 'checkbox' })
     keep.checked = true
     const fields = [
-      refused ? h('p', { class: 'problem', role: 'alert' }, 'The server does not know this key. Try another.') : h('p', {}, 'Make one on the server with ', h('code', {}, 'omnilive keys create NAME'), '.'),
+      h('p', now === 'refused' ? { class: 'problem', role: 'alert' } : {}, ...told),
       field('API key', key),
       h('label', { class: 'check' }, keep, h('span', {}, 'Keep it until this tab is closed')),
+      now === 'used' && button('Forget the key', 'forget', () => close(giveKey('', false)), { class: 'plain' }),
     ]
     return [form(fields, 'Use this key', close, async () => {
       giveKey(key.value, keep.checked)

@@ -2,6 +2,8 @@
 
 import { connect } from './live.js'
 import { Refused, call, listStreams, path } from './server.js'
+import { parse } from './times.js'
+import { Transit } from './transit.js'
 
 const VIDEO = 0
 const SOUND = 1
@@ -10,6 +12,10 @@ const KEPT = 'omnilive.sender'
 const PILE = 384 * 1024
 const SOUND_PILE = 2 * 1024 * 1024
 const PATIENCE_MS = 20_000
+/** A picture is sent as often as this however slow the link is: by it is known when it is no longer. */
+const PROBE_MS = 2000
+/** Sound that would come later than this is left out too. */
+const SOUND_LATE_MS = 8000
 
 export const RATES = [1, 2, 5, 10]
 export const SIZES = [360, 480, 720, 1080]
@@ -17,13 +23,13 @@ const DEFAULTS = { kind: 'camera', camera: '', microphone: 'off', rate: 2, size:
 
 const policy = globalThis.trustedTypes?.createPolicy('omnilive', { createScriptURL: (url) => url })
 
-/** How much of the wanted quality is sent: down a step where pictures had to be left out, up after some calm. */
+/** How much of the wanted size, quality and rate (every so many) is sent: down a step where pictures had to be left out, up after some calm. */
 export class Ladder {
   static STEPS = [
-    { scale: 1, quality: 0.82 },
-    { scale: 0.75, quality: 0.74 },
-    { scale: 0.5, quality: 0.66 },
-    { scale: 0.34, quality: 0.55 },
+    { scale: 1, quality: 0.82, every: 1 },
+    { scale: 0.75, quality: 0.74, every: 1 },
+    { scale: 0.5, quality: 0.66, every: 2 },
+    { scale: 0.34, quality: 0.55, every: 3 },
   ]
   #at = 0
   #left = 0
@@ -67,6 +73,9 @@ class Sender extends EventTarget {
   media = null
   #live = null
   #ladder = new Ladder()
+  #transit = new Transit()
+  #pushed = -Infinity
+  #tick = 0
   #video = Object.assign(document.createElement('video'), { muted: true, playsInline: true })
   #canvas = document.createElement('canvas')
   #metronome = null
@@ -121,6 +130,7 @@ class Sender extends EventTarget {
     this.settings = { ...before, ...settings }
     this.#keep()
     const reopen = ['kind', 'camera', 'microphone', 'size'].some((name) => before[name] !== this.settings[name])
+    if (reopen) this.#ladder = new Ladder()
     if (this.active && reopen) await this.#open()
     this.#beat()
     this.#changed()
@@ -136,6 +146,8 @@ class Sender extends EventTarget {
       this.#live.removeEventListener('lost', this.#onLost)
       this.#live.removeEventListener('refused', this.#onRefused)
       this.#live.removeEventListener('gone', this.#onGone)
+      this.#live.removeEventListener('state', this.#onState)
+      this.#live.follow(this, [])
       this.#live.release()
     }
     this.#live = null
@@ -222,12 +234,19 @@ class Sender extends EventTarget {
     this.#live.addEventListener('lost', this.#onLost)
     this.#live.addEventListener('refused', this.#onRefused)
     this.#live.addEventListener('gone', this.#onGone)
+    this.#live.addEventListener('state', this.#onState)
+    this.#live.follow(this, ['state'])
     this.#keep()
     if (this.#live.connected) this.#onOpen()
     else this.#set('waiting')
   }
 
+  #onState = ({ detail }) => {
+    if (detail.last_frame) this.#transit.looked(parse(detail.last_frame), performance.now())
+  }
+
   #onOpen = () => {
+    this.#transit.begin()
     this.#announce()
     if (this.media) this.#set('sending')
   }
@@ -267,22 +286,31 @@ class Sender extends EventTarget {
   async #grab() {
     const live = this.#live
     if (!live?.connected || this.state !== 'sending' || this.#grabbing || this.#video.videoWidth === 0) return
-    const leave = live.waiting > PILE
-    this.#ladder.took(leave, performance.now())
-    if (leave) return
+    this.#tick += 1
+    if (this.#tick % this.#ladder.step.every > 0) return
+    const now = performance.now()
+    const piled = live.waiting > PILE
+    const late = this.#transit.late(now) > 0
+    this.#ladder.took(piled || late, now)
+    if (piled || (late && now - this.#pushed < PROBE_MS)) return
     this.#grabbing = true
-    const timeUs = Math.round(performance.now() * 1000)
-    const shown = draw(this.#video, this.#canvas, this.settings.size * this.#ladder.step.scale)
+    this.#pushed = now
+    const timeUs = Math.round(now * 1000)
+    const height = Math.min(this.settings.size, this.#video.videoHeight) * this.#ladder.step.scale
+    const shown = draw(this.#video, this.#canvas, height)
     const blob = await new Promise((done) => this.#canvas.toBlob(done, 'image/jpeg', this.#ladder.step.quality))
     this.#grabbing = false
     if (!blob || live !== this.#live) return
     const content = await blob.arrayBuffer()
-    if (live.push(VIDEO, timeUs, content)) this.#count(shown, content.byteLength, timeUs)
+    if (!live.push(VIDEO, timeUs, content)) return
+    this.#transit.sent(now)
+    this.#count(shown, content.byteLength, timeUs)
   }
 
   #hear(piece) {
     const live = this.#live
     if (!live?.connected || this.state !== 'sending' || live.waiting > SOUND_PILE) return
+    if (this.#transit.late(performance.now()) > SOUND_LATE_MS) return
     live.push(SOUND, Math.max(0, Math.round((performance.now() - 100) * 1000)), piece)
   }
 
@@ -312,9 +340,9 @@ class Sender extends EventTarget {
 
 export const sender = new Sender()
 
-/** Draw what a video shows now, `height` lines or fewer. Returns the size. */
+/** Draw what a video shows now, `height` lines high. Returns the size. */
 function draw(video, canvas, height) {
-  const scale = Math.min(1, height / video.videoHeight)
+  const scale = height / video.videoHeight
   canvas.width = Math.max(16, Math.round(video.videoWidth * scale))
   canvas.height = Math.max(16, Math.round(video.videoHeight * scale))
   canvas.getContext('2d', { alpha: false }).drawImage(video, 0, 0, canvas.width, canvas.height)

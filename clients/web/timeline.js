@@ -11,6 +11,7 @@ const SHORTEST = 20 * SECOND
 const LONGEST = 400 * DAY
 const CARD = 108
 const AHEAD = 0.02
+const HALF_MARK = 34
 const LOAD_AFTER_MS = 150
 
 /** Tells of `pick` (detail {moment, at}) when a moment is chosen. now: gives the stream's own time in milliseconds. */
@@ -253,8 +254,11 @@ export class Timeline extends EventTarget {
     const step = axisStep(to - from, this.#width / 86)
     const marks = []
     for (let at = axisStart(from, step); at < to; at += step) {
+      const x = this.#x(at)
+      // What would be cut off at an edge says nothing.
+      if (x < HALF_MARK || x > this.#width - HALF_MARK) continue
       const mark = h('span', {}, axisMark(at, step))
-      mark.style.left = `${this.#x(at)}px`
+      mark.style.left = `${x}px`
       marks.push(mark)
     }
     this.#axis.replaceChildren(...marks)

@@ -36,6 +36,7 @@ class Watch {
   #left
   #card = null
   #begun = false
+  #gaps = 0
   #timers = []
 
   constructor(id, tell, onStreams) {
@@ -116,7 +117,9 @@ class Watch {
     say(this.#facts, parts.filter(Boolean).join(' · '))
     this.#stage.wait(waitingFor(stream))
     this.#timeline.state(stream, !this.#begun)
-    if (!this.#begun) this.#timeline.reload()
+    // Events come by themselves, gaps do not.
+    if (!this.#begun || stream.memory.gaps !== this.#gaps) this.#timeline.reload()
+    this.#gaps = stream.memory.gaps
     this.#begun = true
     this.#tick()
   }

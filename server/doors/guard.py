@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from server.config import Config
 from server.core import Core
 from server.errors import RequestError, internal_error, not_ready, overfull
 from server.keys import ANYONE, Keys, Principal
@@ -43,7 +42,6 @@ class Guard:
     def __init__(self, app: App, core: Core, keys: Keys) -> None:
         self._app = app
         self._core = core
-        self._config: Config = core.config
         self._keys = keys
         self._under_way = 0
         self.connections: Callable[[], int] = lambda: self._under_way
@@ -74,7 +72,7 @@ class Guard:
     async def _admit(self, scope: Scope, headers: dict[str, str], receive: Receive, reply: "_Reply") -> None:
         try:
             self._check_place(scope, headers)
-            if self.connections() > self._config.limits.connections and scope["path"] not in _QUIET:
+            if self.connections() > self._core.config.limits.connections and scope["path"] not in _QUIET:
                 raise overfull()
             if reply.is_preflight(headers):
                 await reply.allow()
@@ -149,7 +147,7 @@ class Guard:
 
     async def _take_body(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
         """Read the body within limits of size and time, then hand it on as one piece."""
-        limits = self._config.limits
+        limits = self._core.config.limits
         limit = limits.picture_bytes if scope["path"].endswith("/events/search") else limits.body_bytes
         too_large = RequestError("too_large", f"the body has at most {limit} bytes")
         length = headers.get("content-length", "0")

@@ -55,10 +55,12 @@ class DrainingWebSocket(WebSocketsSansIOProtocol):
 
     patience_s: ClassVar[float] = 6.0
     """How long a client may take nothing of what waits for it."""
+    most_bytes: ClassVar[int] = 16 * 2**20
+    """Of a client's message."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.conn = _Connection(max_size=self.config.ws_max_size, logger=self.logger)
+        self.conn = _Connection(max_size=self.most_bytes, logger=self.logger)
         self._heard = False
         self._taken = self._taken_at_ping = 0
         self._look: TimerHandle | None = None

@@ -55,6 +55,7 @@ async def metrics(hub: TheHub, who: Who) -> Response:
     numbers.set_stages({str(name): status for name, status in hub.core.host.status().items()})
     numbers.set_states(entry.state for entry in hub.registry)
     for entry in hub.registry:
+        numbers.set_live(entry.key, entry.kind, entry.state in ("live", "frozen"))
         numbers.lag.labels(label_of(entry.key)).set((lag_ms(entry, hub.core.clocks) or 0) / 1000)
     return Response(numbers.text(), media_type=CONTENT_TYPE)
 

@@ -91,9 +91,10 @@ def die_with_parent(parent: int) -> None:
 
 
 def prepare_process(parent: int) -> None:
-    """What every child does first: it dies with its parent, leaves Ctrl-C to it, and dumps its stacks on SIGUSR1."""
+    """What every child does first: die with the parent, leave a terminal's signals to it, dump stacks on SIGUSR1."""
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     # A core file would hold what was seen and said.

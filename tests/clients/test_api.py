@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from clients.api import Api, ApiError, resource
+from clients.async_api import AsyncApi
 
 EVENTS = [{"id": f"e_{n}", "media_start_us": n} for n in range(5)]
 
@@ -67,13 +68,18 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def api() -> Iterator[Api]:
+def url() -> Iterator[str]:
     Handler.asked.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with Api(f"http://127.0.0.1:{server.server_port}/", key="ol_secret") as api:
-            yield api
+        yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+@pytest.fixture
+def api(url: str) -> Iterator[Api]:
+    with Api(url, key="ol_secret") as api:
+        yield api
 
 
 def test_all_pages_of_events_oldest_first(api: Api) -> None:
@@ -127,3 +133,49 @@ def test_nobody_there(url: str) -> None:
     with pytest.raises(ApiError) as failed, Api(url) as api:
         api.stream("cam")
     assert failed.value.code == "unreachable"
+
+
+# ---------------------------------------------------------------- the same for asyncio
+
+
+async def test_the_async_client_sends_and_reads_the_same(url: str) -> None:
+    async with AsyncApi(url, key="ol_secret") as api:
+        assert await api.events("cam", since="-1h") == EVENTS
+        await api.remove("a/b")
+        *pieces, answer = [piece async for piece in api.ask_streamed("cam", "good", max_tokens=None)]
+        assert (pieces, answer) == (["A m\u2028", "an."], {"id": "q_1", "answer": "A man."})
+        assert await api.ask("cam", "What?") == {"path": "/v1/streams/cam/questions"}
+        assert await api.add("cam", {"push": True}) == {"path": "/v1/streams"}
+        assert json.loads(await api.picture("/v1/x.jpg")) == {"path": "/v1/x.jpg"}
+    *_, removed, streamed, _, added, _ = Handler.asked
+    assert removed[:2] == ("DELETE", "/v1/streams/a%2Fb")
+    assert json.loads(streamed[2]) == {"question": "good", "stream": True}
+    assert json.loads(added[2]) == {"id": "cam", "source": {"push": True}}
+    assert all(headers["authorization"] == "Bearer ol_secret" for *_, headers in Handler.asked)
+
+
+ASYNC_CALLS: dict[str, Callable[[AsyncApi], Coroutine[Any, Any, object]]] = {
+    "stream_not_found": lambda api: api.stream("gone"),
+    "bad_answer": lambda api: api.stream("odd"),
+    "process_lost": lambda api: read(api, "bad"),
+    "connection_lost": lambda api: read(api, "cut"),
+}
+
+
+async def read(api: AsyncApi, question: str) -> list[Any]:
+    return [piece async for piece in api.ask_streamed("cam", question)]
+
+
+@pytest.mark.parametrize("code", ASYNC_CALLS)
+async def test_every_failure_of_the_async_client_has_its_code(url: str, code: str) -> None:
+    async with AsyncApi(url) as api:
+        with pytest.raises(ApiError) as refused:
+            await ASYNC_CALLS[code](api)
+    assert refused.value.code == code
+
+
+async def test_nobody_there_for_the_async_client() -> None:
+    async with AsyncApi("http://127.0.0.1:9") as api:
+        with pytest.raises(ApiError) as refused:
+            await api.stream("cam")
+    assert refused.value.code == "unreachable"

@@ -74,6 +74,16 @@ def test_media_goes_before_the_question_and_its_answer_comes_back() -> None:
         assert next(live.told(1.0)) == {"type": "state", "stream": {"id": "cam"}}
 
 
+def test_a_frame_comes_with_its_picture() -> None:
+    def showing(socket: ServerConnection) -> None:
+        say(socket, type="frame", time="2026-01-01T00:00:00Z")
+        socket.send(b"\xff\xd8 a picture")
+        socket.recv()
+
+    with serving(showing) as url, Live(url, "cam") as live:
+        assert next(live.told(10.0)) == {"type": "frame", "time": "2026-01-01T00:00:00Z", "jpeg": b"\xff\xd8 a picture"}
+
+
 def test_answers_to_several_questions_are_told_apart() -> None:
     def crosswise(socket: ServerConnection) -> None:
         names = [json.loads(message)["id"] for _, message in zip(range(2), socket, strict=False)]

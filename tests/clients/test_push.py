@@ -3,8 +3,11 @@
 import asyncio
 import json
 import struct
+import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,11 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from clients import async_live
+from clients import push as push_module
 from clients.api import ApiError
 from clients.async_live import AsyncLive, connections
+from clients.live import ON_ARRIVAL
 from clients.media import MediaUnit
 from clients.push import DeviceSource, FileSource, push
 
@@ -157,3 +163,43 @@ def test_a_device_that_is_not_there_is_told() -> None:
     with pytest.raises(ApiError) as refused:
         next(DeviceSource("webcam", 2.0, "/dev/none").units(0))
     assert refused.value.code == "source_not_found"
+
+
+def test_a_webcam_gives_pictures_at_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg's test picture in the place of a camera: as many frames as anybody takes."""
+    monkeypatch.setitem(push_module._DEVICES, (sys.platform, "webcam"), ("lavfi", "testsrc2=size=128x96:rate=30"))
+    began = time.monotonic()
+    units = list(islice(DeviceSource("webcam", 20.0).units(0), 4))
+    assert time.monotonic() - began >= 2 / 20
+    assert {unit.pts_us for unit in units} == {ON_ARRIVAL}
+    assert len({unit.data for unit in units}) == 4
+    assert all(unit.data.startswith(b"\xff\xd8") and unit.keyframe for unit in units)
+
+
+async def test_what_nobody_reads_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(async_live, "_MOST_UNREAD", 3)
+
+    async def telling(socket: ServerConnection) -> None:
+        for n in range(5):
+            await socket.send(json.dumps({"type": "state", "stream": {"n": n}}))
+        await socket.close()
+
+    async with serving(telling) as url:
+        async for live in connections("cam", url):
+            await live._listener
+            assert [message["stream"]["n"] async for message in live.told()] == [2, 3, 4]
+            assert live.missed == 2
+            break
+
+
+async def test_a_frame_comes_with_its_picture() -> None:
+    async def showing(socket: ServerConnection) -> None:
+        await socket.send(json.dumps({"type": "frame", "time": "2026-01-01T00:00:00Z"}))
+        await socket.send(b"\xff\xd8 a picture")
+        await socket.close()
+
+    async with serving(showing) as url:
+        async for live in connections("cam", url):
+            [frame] = [message async for message in live.told()]
+            assert frame == {"type": "frame", "time": "2026-01-01T00:00:00Z", "jpeg": b"\xff\xd8 a picture"}
+            break

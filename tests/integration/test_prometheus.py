@@ -1,5 +1,6 @@
-"""A real Prometheus with the file of `docker/`: it is valid, and with a key that may only look it gets its numbers."""
+"""A real Prometheus with the files of `docker/`: alerts fire when they should, numbers come with a key."""
 
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -10,15 +11,33 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-CONFIG = Path(__file__).resolve().parents[2] / "docker" / "prometheus.yml"
+from server.metrics import Metrics
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "docker" / "prometheus.yml"
+ALERTS = ROOT / "docker" / "alerts.yml"
 
 pytestmark = pytest.mark.debian("prometheus")
 
 
-def test_the_file_is_valid() -> None:
-    checking = ["promtool", "check", "config", "--syntax-only", str(CONFIG)]
-    done = subprocess.run(checking, capture_output=True, text=True, timeout=60)
+def promtool(*arguments: str) -> None:
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_files_are_valid() -> None:
+    promtool("check", "config", "--syntax-only", str(CONFIG))
+    promtool("check", "rules", str(ALERTS))
+
+
+def test_alerts_are_about_metrics_that_there_are() -> None:
+    named = set(re.findall(r"\bomnilive_[a-z_]+", ALERTS.read_text()))
+    assert named
+    assert named <= set(re.findall(r"^# TYPE (\S+)", Metrics().text().decode(), re.MULTILINE))
+
+
+def test_alerts_fire_when_they_should_and_no_sooner() -> None:
+    promtool("test", "rules", str(ROOT / "tests" / "docker" / "alerts.yml"))
 
 
 @pytest.fixture
@@ -30,6 +49,7 @@ def scraped(launch: Any, omnilive: Any, tmp_path: Path) -> Any:
     config = CONFIG.read_text().replace("server:8000", urlsplit(server.url).netloc)
     config = config.replace("/keys/prometheus", str(tmp_path / "key")).replace("15s", "1s")
     (tmp_path / "prometheus.yml").write_text(config)
+    (tmp_path / ALERTS.name).write_text(ALERTS.read_text())
     return server
 
 
@@ -60,3 +80,5 @@ def test_it_scrapes_with_its_key(prometheus: str, until: Any) -> None:
 
     until(lambda: value("up{job='omnilive'}") == "1", 60)
     assert value("omnilive_questions_in_flight") == "0"
+    rules = httpx.get(f"{prometheus}/api/v1/rules").json()["data"]["groups"][0]["rules"]
+    assert {rule["health"] for rule in rules} <= {"ok", "unknown"}

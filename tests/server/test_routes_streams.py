@@ -268,6 +268,7 @@ async def test_how_a_stream_fares_is_shown(rig: Any) -> None:
     assert stream["lag_ms"] < 10_000
     assert 'omnilive_frames_total{outcome="encoded",stream="cam"} 5.0' in text
     assert 'omnilive_memory_bytes{stream="cam"} 5000.0' in text
+    assert 'omnilive_stream_live{source="push",stream="cam"} 1.0' in text
 
 
 async def test_counters_go_on_when_perception_starts_anew(rig: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server.stopping import Stopper
+from server.stopping import Reloader, Stopper
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,3 +69,46 @@ def test_once_it_is_over_signals_change_nothing(stopper: Stopper) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
     assert stopper.asked == 0
+
+
+WAIT_FOR_ONE = """
+import signal
+from server.stopping import reloader, stopper
+
+stopper.install()
+reloader.install()
+print("ready", flush=True)
+while not stopper.asked + reloader.asked:
+    signal.pause()
+print(stopper.asked, reloader.asked, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("hung_up", "asked"), [(False, "0 1"), (True, "1 0")])
+def test_a_hangup_of_its_terminal_stops_and_any_other_reads_again(hung_up: bool, asked: str) -> None:
+    ours, terminal = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", WAIT_FOR_ONE], cwd=ROOT, stdin=terminal, stdout=subprocess.PIPE, text=True
+    ) as waiting:
+        os.close(terminal)
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "ready\n"
+        if hung_up:
+            os.close(ours)
+        waiting.send_signal(signal.SIGHUP)
+        assert waiting.stdout.read() == f"{asked}\n"
+    if not hung_up:
+        os.close(ours)
+
+
+def test_hangups_before_somebody_listens_are_told_later() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    reloader = Reloader()
+    reloader.install()
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        told: list[int] = []
+        with reloader.telling(lambda: told.append(reloader.asked)):
+            assert told == [1]
+    finally:
+        signal.signal(signal.SIGHUP, before)
