@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.checks import Check
 from evaluation.oracle.server import Heard
-from evaluation.ovo import isolation, through
+from evaluation.ovo import isolation, modes, unrecalled
 from evaluation.ovo.isolation import Asked
 from evaluation.ovo.synthetic.files import SyntheticSet, make_set
 from evaluation.ovo.synthetic.proof import sampled
@@ -42,7 +42,7 @@ def test_a_server_without_fault_holds_every_bar(made: SyntheticSet, perfect: lis
     assert {name: check.value for name, check in found.items()} == {
         "ovo.oracle": 1.0, "ovo.recall": 1.0, "ovo.causality": 0,
     }  # fmt: skip
-    assert through._modes(perfect, perfect[:9]).value == 0
+    assert modes.judged(perfect, perfect[:9]).value == 0
 
 
 def test_a_wrong_answer_about_now_counts_and_one_about_what_was_not_shown_does_not(
@@ -70,14 +70,18 @@ def test_what_is_shown_or_said_of_the_future_counts(made: SyntheticSet, perfect:
 
 def test_recall_that_is_off_must_lead_to_chance(made: SyntheticSet, perfect: list[Answered]) -> None:
     past = [one for one in perfect if one.query.task in {"EPM", "ASI", "HLD"}]
-    assert not through._blind(past).ok
-    assert through._blind([replace(one, response=None) for one in past]).ok
+    assert not unrecalled.judged(past).ok
+    assert unrecalled.judged([replace(one, response=None) for one in past]).ok
 
 
 def test_modes_that_differ_are_named(perfect: list[Answered]) -> None:
-    check = through._modes(perfect, [replace(perfect[3], response="?"), perfect[4]])
-    assert (check.value, check.ok) == (1, False)
-    assert str(perfect[3].query.key) in check.note
+    one, two, three, four = perfect[3:7]
+    shown = replace(two, heard=None)
+    proved = replace(three, evidence=(("a", "b", 0.5),))
+    check = modes.judged(perfect, [replace(one, response="?"), shown, proved, four])
+    assert (check.value, check.ok) == (3, False)
+    assert "of 4: answers 1, pictures 1, evidence 1" in check.note
+    assert str(one.query.key) in check.note
 
 
 def test_a_part_of_a_set_keeps_whole_items(made: SyntheticSet) -> None:
