@@ -323,6 +323,13 @@ _ALL = (
             ),
             Part("evaluation.ovo.modes", (Owed("ovo.modes", "queries", "<= 0"),)),
             Part("evaluation.ovo.unrecalled", (Owed("ovo.oracle_blind", "points", "<= 5"),)),
+            Part(
+                "evaluation.ovo.speaking",
+                (
+                    Owed("ovo.self_f1", "%", ">= 99"),
+                    *(Owed(f"ovo.self_{task}", "%") for task in ("rec", "ssr", "crr")),
+                ),
+            ),
             Part("evaluation.ovo.isolation", (Owed("ovo.isolation", "crossings", "<= 0"),)),
             Part("evaluation.ovo.embedded", (Owed("ovo.embedded", "%"), Owed("ovo.embedded_last4", "%"))),
         ),

@@ -10,7 +10,7 @@ import pytest
 from clients.api import ApiError, Json
 from evaluation.ovo import run as running
 from evaluation.ovo.annotations import Annotations, Query, load_annotations
-from evaluation.ovo.asking import Settings, Tell, answered
+from evaluation.ovo.asking import SKIPPED, Settings, Tell, Wanted, answered
 from evaluation.ovo.journal import NAME, AnotherRun
 from evaluation.ovo.results import load_results
 from evaluation.ovo.run import Job, run
@@ -40,8 +40,11 @@ class FakeShower:
     def __init__(self, url: str | None, settings: Settings, prefix: str) -> None:
         self.settings = settings
 
-    def show(self, name: str, video: Any, queries: Sequence[Query], tell: Tell) -> None:
+    def show(self, name: str, video: Any, queries: Sequence[Query], tell: Tell, wanted: Wanted) -> None:
         for query in sorted(queries, key=lambda query: (self.settings.end_us(query), query.key)):
+            if not wanted(query):
+                tell(query, SKIPPED)
+                continue
             kept = answered(lambda query=query: self.put(query), self.settings.end_us(query))  # type: ignore[misc]
             self.asked.append(query.key)
             tell(query, kept)
