@@ -5,6 +5,7 @@ from them; motion takes several frames in their order; the future tells nothing.
 balanced, and every question has another answer in the twin film.
 """
 
+import json
 import math
 import random
 from collections import Counter, defaultdict
@@ -18,7 +19,7 @@ from rich.table import Table
 
 from evaluation.clips import Picture
 from evaluation.oracle.answer import answer
-from evaluation.ovo.annotations import Query
+from evaluation.ovo.annotations import Query, read_json
 from evaluation.ovo.policies import POLICIES
 from evaluation.ovo.score import is_right
 from evaluation.ovo.synthetic.files import SyntheticSet
@@ -30,6 +31,7 @@ MOTION: Final = ("ACR", "FPD")
 """One frame shows where something is, not where it goes."""
 CHANCE: Final = {task: {"HLD": 0.5, "SSR": 0.5, "CRR": 0.5}.get(task, 0.25) for task in TASKS}
 """Of those who see nothing; of HLD by always refusing. REC has none: its best constant is stated."""
+PROOF: Final = "proof.json"
 WINDOW_S: Final = 4.0
 """At one frame a second the last four frames."""
 _SAMPLED_S: Final = 1.0
@@ -87,29 +89,44 @@ def sampled(film: Path) -> list[tuple[float, StripState | None]]:
     return found
 
 
-def proof_table(proof: Proof) -> Table:
-    """For people."""
-    table = Table(title="proof, from the encoded films", title_justify="left")
-    for heading in ("task", "group"):
-        table.add_column(heading)
-    for heading in (
-        "queries",
-        "oracle",
-        "both twins",
-        f"newest {WINDOW_S:.0f} s",
-        "last frame",
-        "shuffled",
-        "past only",
-        "future only",
-        "best blind",
-        "chance",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
+HEADINGS: Final = (
+    "task", "group", "queries", "oracle", "both twins", f"newest {WINDOW_S:.0f} s", "last frame", "shuffled",
+    "past only", "future only", "best blind", "chance",
+)  # fmt: skip
+
+
+def proof_rows(proof: Proof) -> list[list[str]]:
+    """For people, as HEADINGS has it: shares in percent."""
+    rows = []
     for row in proof.rows:
         shares = (row.oracle, row.paired, row.newest, row.last, row.shuffled, row.past, row.future, row.blind)
         chance = "-" if row.task == "REC" else f"{100 * CHANCE[row.task]:.0f}"
-        table.add_row(row.task, GROUP_OF[row.task], str(row.n), *(f"{100 * share:.1f}" for share in shares), chance)
+        rows.append([row.task, GROUP_OF[row.task], str(row.n), *(f"{100 * share:.1f}" for share in shares), chance])
+    return rows
+
+
+def proof_table(proof: Proof) -> Table:
+    """The same as a table."""
+    table = Table(title="proof, from the encoded films", title_justify="left")
+    for n, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="left" if n < 2 else "right", no_wrap=True)
+    for row in proof_rows(proof):
+        table.add_row(*row)
     return table
+
+
+def keep_proof(folder: Path, proof: Proof) -> None:
+    """Beside the set, for reports."""
+    told = {"headings": HEADINGS, "rows": proof_rows(proof), "broken": proof.broken}
+    (folder / PROOF).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def kept_proof(folder: Path) -> tuple[list[str], list[list[str]], list[str]] | None:
+    """Headings, rows and what is broken, as kept; None where nothing is. Raises FileRefused."""
+    if not (folder / PROOF).is_file():
+        return None
+    told = read_json(folder / PROOF)
+    return told["headings"], told["rows"], told["broken"]
 
 
 def margin(share: float, n: int) -> float:

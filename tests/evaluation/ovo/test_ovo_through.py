@@ -102,4 +102,6 @@ def test_crossings_are_pictures_evidence_or_answers_of_another_stream(monkeypatc
     assert isolation.judged(asked, [heard(0, 0, 1), *told[1:]]).value == 1
     assert isolation.judged([Asked({0: "B", 1: "B"}), asked[1]], told).value == 1
     assert isolation.judged([replace(asked[0], foreign=2), asked[1]], told).value == 2
+    for beside in ("user: [stream 0, question 1] Where?", "The sign says XYZ."):
+        assert isolation.judged(asked, [replace(told[0], beside=beside), *told[1:]]).value == 1
     assert isolation.judged(asked, told[:2]).value is None
