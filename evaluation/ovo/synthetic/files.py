@@ -69,6 +69,12 @@ def load_set(folder: Path) -> SyntheticSet:
     return SyntheticSet(folder, load_annotations(folder / "annotations.json"), truths, told["films"])
 
 
+def origin(made: SyntheticSet) -> str:
+    """What tells this set from any other: its seed, and the beginning of its manifest's sha256."""
+    manifest = (made.folder / "manifest.json").read_bytes()
+    return f"seed {json.loads(manifest)['seed']}, manifest sha256 {hashlib.sha256(manifest).hexdigest()[:16]}"
+
+
 def film_name(number: int) -> str:
     """As in the annotation file."""
     return f"films/{number:04d}.mp4"
