@@ -34,13 +34,15 @@ _FILLERS: Final = (0, 5, 0, 20)
 """Scenes by which films are longer, pair by pair in turn, in the full profile."""
 _LONGEST: Final = 300
 """Scenes by which the last pair's are longer there: half an hour."""
-EVIDENCE: Final = 8
+EVIDENCE: Final = 12
 PATIENT: Final = {
     "OMNILIVE_REASONING__RECALL_TIMEOUT_MS": "60000",
+    "OMNILIVE_REASONING__CAPTIONS": "false",
     "OMNILIVE_PERCEPTION__THREADS": "1",
     "OMNILIVE_MEMORY__THREADS": "1",
 }
-"""Nothing is answered without memory for want of time, and encoders' threads do not wait for one another."""
+"""Nothing is answered without memory for want of time, no event is described when there happens to be time, and the
+encoders' threads do not wait for one another."""
 _ANSWER: Final = 16
 
 

@@ -146,7 +146,7 @@ class _Maker:
         ends = [end_s for end_s in ends if end_s <= self._last_s]
         moments = [
             Moment(since_s, until_s, str(n), math.exp(_GROWTH * n))
-            for n, (since_s, until_s) in enumerate(zip(ends, [*ends[1:], self._end_s], strict=True), start=1)
+            for n, (since_s, until_s) in enumerate(zip(ends, [*ends, self._end_s][1:], strict=True), start=1)
         ]
         keys = self._polls(self._asked[0].prompt, self._ticks(0.0))
         return Watch("REC", self._video, moments, keys)

@@ -62,6 +62,12 @@ def test_what_is_there_when_it_is_asked_for_is_to_be_said_at_once(tmp_path: Path
     assert never.moments == []
 
 
+def test_what_never_happens_is_never_to_be_said(tmp_path: Path) -> None:
+    [watch] = watching(loaded(tmp_path, {**COUNTING, "start_times": [], "end_times": []}), 1.0, contents=False).watches
+    assert watch.moments == []
+    assert len(watch.keys) == 8
+
+
 def test_an_item_without_its_moments_is_refused_with_the_field(tmp_path: Path) -> None:
     for item, named in (
         ({name: value for name, value in COUNTING.items() if name != "end_times"}, "field end_times"),
