@@ -92,6 +92,7 @@ def run(
     as_json: AsJson = False,
 ) -> int:
     """Put every query to a server, at its time; write official result files; score them."""
+    from evaluation.ovo.annotations import FileRefused
     from evaluation.ovo.asking import Settings
     from evaluation.ovo.journal import AnotherRun
     from evaluation.ovo.run import Job
@@ -107,7 +108,7 @@ def run(
         with serving(model, url) as place:
             job = Job(asked, videos, out, settings, place, name or model_name(place), workers, patience)
             return run_job(job, Wanted(as_json=as_json, report=report))
-    except AnotherRun as error:
+    except (AnotherRun, FileRefused) as error:
         fail("folder_in_use", str(error), 2)
     except ServerFailed as error:
         refused("server_failed", str(error))

@@ -86,8 +86,8 @@ def contents(watches: Sequence[Watch], entries: Mapping[Key, Mapping[str, Any]])
     for watch in watches:
         for key in (watch.contents or {}).values():
             entry = entries.get(key)
-            if entry is not None and not entry.get("skipped"):
-                right.append(_words(watch.answer) in _words(entry.get("response") or ""))
+            if entry is not None and entry.get("response") is not None and not entry.get("skipped"):
+                right.append(_words(watch.answer) in _words(entry["response"]))
     return _percent(sum(right), len(right))
 
 
