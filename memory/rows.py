@@ -83,9 +83,13 @@ class EventRow(msgspec.Struct, frozen=True):
         frames = tuple(frame for frame in self.frames if not is_dead(frame.captured_us))
         return self if len(frames) == len(self.frames) else msgspec.structs.replace(self, frames=frames, vector=b"")
 
+    def without_aside(self) -> "EventRow":
+        """With the frames alone that stand for it."""
+        return msgspec.structs.replace(self, frames=tuple(frame for frame in self.frames if not frame.is_aside))
+
     def record(self, stream: str, score: float | None = None) -> EventRecord:
         """As it is told."""
-        refs = (FrameRef(frame.n, frame.media_us) for frame in self.frames if not frame.is_aside)
+        refs = (FrameRef(frame.n, frame.media_us) for frame in self.without_aside().frames)
         frames = sorted(refs, key=lambda ref: ref.media_us)
         spans = [SpeechSpan(said.start_us, said.end_us) for said in self.speech]
         return EventRecord(

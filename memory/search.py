@@ -130,7 +130,7 @@ def _touches(row: EventRow, span: Span) -> bool:
 
 def _frames_of(row: EventRow, span: Span | None, found: dict[tuple[int, int], float]) -> list[Keyframe]:
     """The event's frames that were found and lie in the span; where none does, the one that says most about it."""
-    frames = [frame for frame in row.frames if not frame.is_aside]
+    frames = row.without_aside().frames
     if not frames:
         return []
     inside = [frame for frame in frames if span is None or span[0] <= frame.media_us < span[1]]

@@ -37,12 +37,10 @@ _LONGEST: Final = 300
 EVIDENCE: Final = 12
 PATIENT: Final = {
     "OMNILIVE_REASONING__RECALL_TIMEOUT_MS": "60000",
-    "OMNILIVE_REASONING__CAPTIONS": "false",
     "OMNILIVE_PERCEPTION__THREADS": "1",
     "OMNILIVE_MEMORY__THREADS": "1",
 }
-"""Nothing is answered without memory for want of time, no event is described when there happens to be time, and the
-encoders' threads do not wait for one another."""
+"""Nothing is answered without memory for want of time, and encoders' threads do not wait for one another."""
 _ANSWER: Final = 16
 
 
