@@ -1,15 +1,17 @@
 """The figures that the oracle gives: each must fail where the server would have done what it measures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evaluation.checks import Check
 from evaluation.oracle.server import Heard
-from evaluation.ovo import isolation, modes, unrecalled
+from evaluation.ovo import isolation, modes, through, unrecalled
 from evaluation.ovo.isolation import Asked
-from evaluation.ovo.synthetic.files import SyntheticSet, make_set
+from evaluation.ovo.synthetic.files import SyntheticSet, make_set, origin
 from evaluation.ovo.synthetic.proof import sampled
 from evaluation.ovo.through import Answered, judged, part_of
 from training.world import StripState
@@ -88,6 +90,29 @@ def test_a_part_of_a_set_keeps_whole_items(made: SyntheticSet) -> None:
     part = part_of(made, lambda query: query.task == "REC")
     assert {item["task"] for item in part.annotations.items} == {"REC"}
     assert len(part.annotations.queries) == 12
+
+
+def test_the_full_profile_asks_what_nobody_can_know_about_longer_films(
+    made: SyntheticSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[int, list[int]]] = []
+
+    def make(folder: Path, seed: int, pairs: int, fillers: Callable[[int], int], progress: Any) -> SyntheticSet:
+        asked.append((seed, [fillers(pair) for pair in range(pairs)]))
+        return made
+
+    monkeypatch.setattr(through, "make_set", make)
+    quick, again, full, other = (through.bench_set(tmp_path, one, print) for one in (False, False, True, True))
+    assert quick is again is full is other is made
+    assert asked[0] == asked[1] == (through.SEED, [0] * 5)
+    assert len({seed for seed, _ in asked}) == 3
+    fillers = asked[2][1]
+    assert (len(fillers), fillers[:4], fillers[-1]) == (50, [0, 5, 0, 20], 300)
+    assert {made.films[one.video] for one in through.bench_set(tmp_path, False, print, (1, 1)).annotations.queries} == {
+        0
+    }
+    assert asked[-1][1] == [0]
+    assert origin(made).startswith("seed 8, manifest sha256 ")
 
 
 def heard(stream: int, question: int, film: int, answer: str = "A") -> Heard:
