@@ -66,7 +66,7 @@ def run(full: bool, progress: Progress) -> list[Check]:
         made = bench_set(Path(scratch) / "set", full, progress)
         with oracle_served() as (oracle, server):
             passed = put(made, oracle, server, Path(scratch) / "onepass", "onepass", progress)
-    return judged(made, passed, full=full)
+        return judged(made, passed, full=full)
 
 
 def bench_set(folder: Path, full: bool, progress: Progress, films: tuple[int, int] | None = None) -> SyntheticSet:

@@ -1,6 +1,8 @@
 """The figures that the oracle gives: each must fail where the server would have done what it measures."""
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from evaluation.ovo.isolation import Asked
 from evaluation.ovo.synthetic.files import SyntheticSet, make_set, origin
 from evaluation.ovo.synthetic.proof import sampled
 from evaluation.ovo.through import Answered, judged, part_of
+from evaluation.registry import BENCHES
 from training.world import StripState
 
 NOTHING = StripState(0, 0, (None,) * 9, None, None, 0, None, None)
@@ -45,6 +48,32 @@ def test_a_server_without_fault_holds_every_bar(made: SyntheticSet, perfect: lis
         "ovo.oracle": 1.0, "ovo.recall": 1.0, "ovo.causality": 0,
     }  # fmt: skip
     assert modes.judged(perfect, perfect[:9]).value == 0
+
+
+def test_a_run_delivers_its_figures(
+    made: SyntheticSet, perfect: list[Answered], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The set goes with the run's scratch folder, and is still there when it is judged."""
+
+    def moved(folder: Path, *_: Any) -> SyntheticSet:
+        shutil.copytree(made.folder, folder)
+        return replace(made, folder=folder)
+
+    @contextmanager
+    def served(evidence: int = 0) -> Iterator[tuple[None, None]]:
+        yield None, None
+
+    for module in (through, modes, unrecalled):
+        monkeypatch.setattr(module, "bench_set", moved)
+        monkeypatch.setattr(module, "oracle_served", served)
+        monkeypatch.setattr(
+            module, "put", lambda part, *_: [one for one in perfect if one.query in part.annotations.queries]
+        )
+    checks = [check for module in (through, modes, unrecalled) for check in module.run(False, lambda _: None)]
+    owed = [figure.id for part in BENCHES["ovo"].parts for figure in part.owes]
+    assert {check.id for check in checks} < set(owed)
+    assert [check.value for check in checks[:4]] == [1.0, 1.0, 0, 0]
+    assert "seed 8" in checks[0].note
 
 
 def test_a_wrong_answer_about_now_counts_and_one_about_what_was_not_shown_does_not(
