@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 from rich.console import Console
@@ -19,19 +20,26 @@ from evaluation.hardware import commit, hardware, has_cuda
 from evaluation.registry import BENCHES, Bench, Part, Progress
 
 
-def main(name: str, full: bool, json: bool) -> int:
-    """Run one benchmark, or `all`. json: nothing but the JSON lines on stdout. Returns 0 if every bar holds, 1 if
-    not, 2 for a name that there is none of."""
-    if name == "all":
+def main(name: str, full: bool, json: bool, only: Sequence[str] = ()) -> int:
+    """Run one benchmark, or `all`. json: nothing but the JSON lines on stdout. only: figures; of the benchmark the
+    parts run that deliver them. Returns 0 if every bar holds, 1 if not, 2 for a name that there is none of."""
+    if name == "all" and not only:
         return _run_all(full, json)
     bench = BENCHES.get(name)
     if bench is None:
-        known = f"there are: {', '.join(BENCHES)}, all"
-        _stderr().print(
-            f"omnilive: error[usage]: no benchmark is called {name!r}; {known}", markup=False, soft_wrap=True
-        )
-        return 2
+        return _usage(f"no benchmark is called {name!r}; there are: {', '.join(BENCHES)}, all")
+    figures = [figure.id for part in bench.parts for figure in part.owes]
+    unknown = [one for one in only if one not in figures]
+    if unknown:
+        return _usage(f"{name} has no figure {unknown[0]!r}; there are: {', '.join(figures)}")
+    if only:
+        bench = replace(bench, parts=tuple(part for part in bench.parts if any(one.id in only for one in part.owes)))
     return _run_one(bench, full, json)
+
+
+def _usage(text: str) -> int:
+    _stderr().print(f"omnilive: error[usage]: {text}", markup=False, soft_wrap=True)
+    return 2
 
 
 def _run_one(bench: Bench, full: bool, json: bool) -> int:
@@ -153,10 +161,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m evaluation.bench", description=__doc__)
     parser.add_argument("name", choices=[*BENCHES, "all"])
     parser.add_argument("--full", action="store_true", help="the long profile, whose figures must hold themselves")
+    parser.add_argument("--only", action="append", default=[], help="run the parts that deliver this figure")
     parser.add_argument("--json", action="store_true", help="nothing but the JSON lines on stdout")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     arguments = _arguments()
-    sys.exit(main(arguments.name, arguments.full, arguments.json))
+    sys.exit(main(arguments.name, arguments.full, arguments.json, arguments.only))

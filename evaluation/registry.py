@@ -319,8 +319,15 @@ _ALL = (
                     Owed("ovo.oracle", "share", ">= 0.99"),
                     Owed("ovo.recall", "share", ">= 0.95"),
                     Owed("ovo.causality", "answers", "<= 0"),
-                    Owed("ovo.modes", "answers", "<= 0"),
-                    Owed("ovo.oracle_blind", "points", "<= 5"),
+                ),
+            ),
+            Part("evaluation.ovo.modes", (Owed("ovo.modes", "queries", "<= 0"),)),
+            Part("evaluation.ovo.unrecalled", (Owed("ovo.oracle_blind", "points", "<= 5"),)),
+            Part(
+                "evaluation.ovo.speaking",
+                (
+                    Owed("ovo.self_f1", "%", ">= 99"),
+                    *(Owed(f"ovo.self_{task}", "%") for task in ("rec", "ssr", "crr")),
                 ),
             ),
             Part("evaluation.ovo.isolation", (Owed("ovo.isolation", "crossings", "<= 0"),)),

@@ -87,7 +87,7 @@ class _Open:
         """Let go of pictures that were captured at a dead moment; whether there were any."""
         dropped = self.frames.drop(is_dead)
         if dropped:
-            kept = [from_half(frame.vector) for frame in self.frames.frames]
+            kept = [from_half(frame.vector) for frame in self.frames.frames if not frame.is_aside]
             self.total = np.sum(kept, axis=0) if kept else None
         return dropped
 
@@ -141,7 +141,7 @@ class EventBuilder:
         return self._open.row(self._open.last_us, is_open=True) if self._open is not None else None
 
     def pin(self, event: str, numbers: list[int]) -> None:
-        """Frames that were shown to somebody stay."""
+        """Frames that were shown to somebody stay at their addresses."""
         if self._open is not None and self._open.id == event:
             self._open.frames.pin(numbers)
 

@@ -98,14 +98,16 @@ def _kept_of(one: Sequence[Keyframe], two: Sequence[Keyframe], most: int) -> tup
     """Frames of both, in time order, at most so many: the ends, and what tells most between them.
 
     A frame's number stands for one picture for ever: those of the second event get numbers behind all of the first, and
-    the highest number always stays, so that none is given twice.
+    the highest number always stays, so that none is given twice. What was kept aside goes.
     """
     highest = max((frame.n for frame in one), default=-1)
-    renamed = [msgspec.structs.replace(frame, n=highest + 1 + k) for k, frame in enumerate(two)]
+    telling = [frame for frame in two if not frame.is_aside] or two[-1:]
+    renamed = [msgspec.structs.replace(frame, n=highest + 1 + k) for k, frame in enumerate(telling)]
     frames = sorted([*one, *renamed], key=lambda frame: (frame.media_us, frame.n))
+    last = max(frames, key=lambda frame: frame.n, default=None)
     kept: list[Keyframe] = []
     for frame in frames:
-        if all(frame.picture != other.picture for other in kept):
+        if all(frame.picture != other.picture for other in kept) and (not frame.is_aside or frame is last):
             kept.append(frame)
     while len(kept) > max(1, most) and (loose := _least_telling(kept, max(frame.n for frame in kept))) is not None:
         kept.pop(loose)

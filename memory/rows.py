@@ -27,7 +27,8 @@ class Spoken(msgspec.Struct, frozen=True, array_like=True):
 class Keyframe(msgspec.Struct, frozen=True):
     """A kept frame. picture: by which its bytes and vector are stored; vector: float16 bytes.
 
-    captured_us: when its picture was taken: before `media_us` where an event before it showed it already.
+    A frame that is only there because it was shown to somebody (`is_aside`) has its picture under a negative number and
+    no vector. captured_us: when its picture was taken: before `media_us` where an event before it showed it already.
     """
 
     n: int
@@ -36,6 +37,11 @@ class Keyframe(msgspec.Struct, frozen=True):
     jpeg: bytes
     vector: bytes
     captured_us: int
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether it does not stand for its event: it is served at its address, and neither found nor listed."""
+        return self.picture < 0
 
 
 class EventRow(msgspec.Struct, frozen=True):
@@ -77,9 +83,14 @@ class EventRow(msgspec.Struct, frozen=True):
         frames = tuple(frame for frame in self.frames if not is_dead(frame.captured_us))
         return self if len(frames) == len(self.frames) else msgspec.structs.replace(self, frames=frames, vector=b"")
 
+    def without_aside(self) -> "EventRow":
+        """With the frames alone that stand for it."""
+        return msgspec.structs.replace(self, frames=tuple(frame for frame in self.frames if not frame.is_aside))
+
     def record(self, stream: str, score: float | None = None) -> EventRecord:
         """As it is told."""
-        frames = sorted((FrameRef(frame.n, frame.media_us) for frame in self.frames), key=lambda ref: ref.media_us)
+        refs = (FrameRef(frame.n, frame.media_us) for frame in self.without_aside().frames)
+        frames = sorted(refs, key=lambda ref: ref.media_us)
         spans = [SpeechSpan(said.start_us, said.end_us) for said in self.speech]
         return EventRecord(
             self.id, stream, self.start_us, self.end_us, self.caption, self.transcript, spans, self.merged, frames,

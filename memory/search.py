@@ -130,15 +130,16 @@ def _touches(row: EventRow, span: Span) -> bool:
 
 def _frames_of(row: EventRow, span: Span | None, found: dict[tuple[int, int], float]) -> list[Keyframe]:
     """The event's frames that were found and lie in the span; where none does, the one that says most about it."""
-    if not row.frames:
+    frames = row.without_aside().frames
+    if not frames:
         return []
-    inside = [frame for frame in row.frames if span is None or span[0] <= frame.media_us < span[1]]
+    inside = [frame for frame in frames if span is None or span[0] <= frame.media_us < span[1]]
     if inside:
         return [frame for frame in inside if (row.seq, frame.n) in found] or inside[:1]
     assert span is not None
     # A picture lasts until the next: the last one before the span shows how it began.
-    before = [frame for frame in row.frames if frame.media_us < span[0]]
-    return [max(before, key=lambda frame: frame.media_us)] if before else [row.frames[0]]
+    before = [frame for frame in frames if frame.media_us < span[0]]
+    return [max(before, key=lambda frame: frame.media_us)] if before else [frames[0]]
 
 
 def _candidate(

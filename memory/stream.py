@@ -100,7 +100,7 @@ class Stream:
         return spans
 
     def record(self, row: EventRow, score: float | None = None) -> EventRecord:
-        """An event of the store as it is told. Frames of the open one that are told stay."""
+        """An event of the store as it is told. Frames of the open one that are told stay there."""
         now = self.builder.row()
         if now is not None and now.seq == row.seq:
             self.builder.pin(row.id, [frame.n for frame in row.frames])

@@ -92,6 +92,7 @@ def run(
     as_json: AsJson = False,
 ) -> int:
     """Put every query to a server, at its time; write official result files; score them."""
+    from evaluation.ovo.annotations import FileRefused
     from evaluation.ovo.asking import Settings
     from evaluation.ovo.journal import AnotherRun
     from evaluation.ovo.run import Job
@@ -107,6 +108,50 @@ def run(
         with serving(model, url) as place:
             job = Job(asked, videos, out, settings, place, name or model_name(place), workers, patience)
             return run_job(job, Wanted(as_json=as_json, report=report))
+    except (AnotherRun, FileRefused) as error:
+        fail("folder_in_use", str(error), 2)
+    except ServerFailed as error:
+        refused("server_failed", str(error))
+
+
+@ovo.command("speak")
+def speak(
+    annotations: AnnotationFile,
+    videos: Annotated[Path, typer.Option(help="The folder below which the videos lie as the file names them.")],
+    out: Annotated[Path, typer.Option("--out", help="A folder of its own; the same again goes on with it.")],
+    mode: Annotated[Mode, typer.Option(help="onepass: on file time; live: in real time, what lag costs included.")] = (
+        Mode.onepass
+    ),
+    every: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds between looks.")] = 1.0,
+    fps: Annotated[float | None, typer.Option(min=0.01, max=60, help="Frames looked at a second [the server's].")] = (
+        None
+    ),
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Videos at a time.")] = 1,
+    model: Annotated[str | None, typer.Option(help="Start a server of its own with this model, for the run.")] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name in tables [the server's].")] = None,
+    patience: Annotated[float, typer.Option(help="Seconds that a server which is away is waited for.")] = 600.0,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> int:
+    """The forward tasks with each question put once: what is said when, and the score that falls with time."""
+    from evaluation.ovo.annotations import FileRefused
+    from evaluation.ovo.asking import Settings
+    from evaluation.ovo.journal import AnotherRun
+    from evaluation.ovo.run import Job
+    from evaluation.ovo.running import model_name, serving
+    from evaluation.ovo.speaking import forward_of, run_speak
+    from evaluation.server_process import ServerFailed
+
+    asked = forward_of(_load(annotations))
+    if not videos.is_dir():
+        fail("videos_missing", "--videos names no folder", 2)
+    settings = Settings(mode.value, "exact", 16, fps)
+    try:
+        with serving(model, url) as place:
+            job = Job(asked, videos, out, settings, place, name or model_name(place), workers, patience)
+            return run_speak(job, every, as_json=as_json)
+    except FileRefused as error:
+        fail("annotations_invalid", str(error), 2)
     except AnotherRun as error:
         fail("folder_in_use", str(error), 2)
     except ServerFailed as error:

@@ -12,11 +12,13 @@ from training.world import PLACES, StripState
 
 Seen = Sequence[StripState]
 
+_CANNOT: Final = "I cannot tell."
 _UNABLE: Final = "unable to answer"
 _CHOICE: Final = re.compile(r"\nQuestion: (?P<question>.*)\nOptions:\n(?P<options>.*)\n\n", re.DOTALL)
 _COUNT: Final = re.compile(r"How many times did they hang up a sign and take it down again\?")
 _STEP: Final = re.compile(r"procedures: \nshow the (?P<look>.*) in the centre\n")
 _CLUE: Final = re.compile(r"\nWhere did the (?P<look>.*) appear\?\n")
+_PLACE: Final = re.compile(r"Where did the (?P<look>.*) appear\?")
 _CENTRE: Final = PLACES.index("centre")
 _WAYS: Final = {(-1, 0): "left", (1, 0): "right", (0, -1): "up", (0, 1): "down"}
 _ENDS: Final = {"left": "left", "right": "right", "up": "top", "down": "bottom"}
@@ -36,7 +38,10 @@ def answer(prompt: str, seen: Seen) -> str:
     clue = _CLUE.search(prompt)
     if clue is not None:
         return _yes(_place_of(clue["look"], seen) is not None)
-    return "I cannot tell."
+    place = _PLACE.fullmatch(prompt)
+    if place is not None:
+        return _place_of(place["look"], seen) or _CANNOT
+    return _CANNOT
 
 
 def _yes(so: bool) -> str:

@@ -32,12 +32,14 @@ _QUESTION: Final = "Question: "
 
 @dataclass(frozen=True)
 class Heard:
-    """One request. seen: the strips of its pictures in their order; unreadable: pictures without one."""
+    """One request. seen: the strips of its pictures in their order; unreadable: pictures without one. beside: all that
+    it says beside the question."""
 
     question: str
     seen: tuple[StripState, ...]
     unreadable: int
     answer: str
+    beside: str = ""
 
 
 class OracleServer:
@@ -98,8 +100,10 @@ def listen(messages: Sequence[Mapping[str, Any]]) -> Heard:
     pictures = [_decoded(part["image_url"]["url"]) for part in parts if part["type"] == "image_url"]
     states = [read_strip(picture) for picture in pictures]
     seen = tuple(state for state in states if state is not None)
-    question = texts[-1].partition(_QUESTION)[2] if texts else ""
-    return Heard(question, seen, len(states) - len(seen), answer(question, seen))
+    before, _, question = texts[-1].partition(_QUESTION) if texts else ("", "", "")
+    earlier = [json.dumps(message["content"]) for message in messages[:-1]]
+    beside = "\n".join([*earlier, *texts[:-1], before])
+    return Heard(question, seen, len(states) - len(seen), answer(question, seen), beside)
 
 
 def _decoded(url: str) -> Any:

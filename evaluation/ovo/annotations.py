@@ -106,10 +106,11 @@ class Query:
 
 @dataclass(frozen=True)
 class Annotations:
-    """Items as they stand in the file, and all queries in the order of the file."""
+    """Items as they stand in the file, and all queries in the order of the file. path: of the file."""
 
     items: Sequence[dict[str, Any]]
     queries: Sequence[Query]
+    path: Path | None = None
 
 
 def load_annotations(path: Path) -> Annotations:
@@ -125,7 +126,7 @@ def load_annotations(path: Path) -> Annotations:
             raise FileRefused(f"item {position}: field id: {checked.id} occurs twice")
         seen.add(checked.id)
         queries += _queries(checked)
-    return Annotations(items, queries)
+    return Annotations(items, queries, path)
 
 
 def read_json(path: Path) -> Any:

@@ -18,6 +18,8 @@ Mode = Literal["prefix", "onepass", "live"]
 Horizon = Literal["ceil", "exact"]
 Tell = Callable[[Query, Json], None]
 """What is done with an answer: the query, and what is to be kept of the answer."""
+Wanted = Callable[[Query], bool]
+"""Whether a query is to be put, told when its time has come."""
 
 PASSING: Final = frozenset(
     {"unreachable", "connection_lost", "process_lost", "not_ready", "draining", "model_unavailable", "sender_replaced"}
@@ -25,6 +27,8 @@ PASSING: Final = frozenset(
 """Refusals that say nothing of the query: the server is away, or starts again."""
 START: Final = "2026-01-01T00:00:00Z"
 """Wall time of every video's beginning, so that prompts of two runs are the same byte for byte."""
+SKIPPED: Final[Json] = {"response": "", "skipped": True}
+"""What is kept of a query that was no longer wanted."""
 _TRACK: Final = 0
 _PATIENCE_S: Final = 660.0
 _DEADLINE_MS: Final = 600_000
@@ -53,20 +57,20 @@ class Shower:
         """prefix: of the streams' names, so that two runs at one server do not meet."""
         self._url, self._settings, self._prefix = url, settings, prefix
 
-    def show(self, name: str, video: Video, queries: Sequence[Query], tell: Tell) -> None:
+    def show(self, name: str, video: Video, queries: Sequence[Query], tell: Tell, wanted: Wanted) -> None:
         """Ask all of a video's queries in the order of their times; each is told as soon as it is answered."""
         due = sorted(queries, key=lambda query: (self._settings.end_us(query), query.key))
         if self._settings.mode == "prefix":
             for query in due:
-                self._watch(f"{self._prefix}-{name}", video, [query], tell)
+                self._watch(f"{self._prefix}-{name}", video, [query], tell, wanted)
         elif self._settings.mode == "onepass":
-            self._watch(f"{self._prefix}-{name}", video, due, tell)
+            self._watch(f"{self._prefix}-{name}", video, due, tell, wanted)
         else:
-            self._play(f"{self._prefix}-{name}", video, due, tell)
+            self._play(f"{self._prefix}-{name}", video, due, tell, wanted)
 
     # ------------------------------------------------------------ on file time
 
-    def _watch(self, stream: str, video: Video, due: Sequence[Query], tell: Tell) -> None:
+    def _watch(self, stream: str, video: Video, due: Sequence[Query], tell: Tell, wanted: Wanted) -> None:
         """As fast as the server takes it; each question comes behind all media before its time, and before the rest."""
         with self._stream(stream, "fast") as live:
             live.announce(_TRACK, video.codec)
@@ -75,7 +79,7 @@ class Shower:
                 for unit in units.before(end_us):
                     live.send(_TRACK, unit.data, unit.at_us)
                 for query in together:
-                    tell(query, self._ask(live, query, end_us))
+                    tell(query, self._ask(live, query, end_us) if wanted(query) else SKIPPED)
 
     def _ask(self, live: Live, query: Query, end_us: int) -> Json:
         """One at a time: a batch of one is what makes answers repeatable."""
@@ -89,7 +93,7 @@ class Shower:
 
     # ------------------------------------------------------------ in real time
 
-    def _play(self, stream: str, video: Video, due: Sequence[Query], tell: Tell) -> None:
+    def _play(self, stream: str, video: Video, due: Sequence[Query], tell: Tell, wanted: Wanted) -> None:
         """Questions go over connections of their own: they see what the server has got to, not all that was sent."""
         with self._stream(stream, "real") as live, ThreadPoolExecutor(_ASKERS) as askers:
             live.announce(_TRACK, video.codec)
@@ -101,7 +105,11 @@ class Shower:
                     _sleep_until(began + unit.at_us / 1e6)
                     live.send(_TRACK, unit.data, unit.at_us)
                 _sleep_until(began + end_us / 1e6)
-                asked += [askers.submit(self._ask_apart, stream, query, end_us, tell) for query in together]
+                for query in together:
+                    if wanted(query):
+                        asked.append(askers.submit(self._ask_apart, stream, query, end_us, tell))
+                    else:
+                        tell(query, SKIPPED)
             for one in asked:
                 one.result()
 

@@ -1,7 +1,8 @@
 """Does one stream's answer ever come from another stream? Four films at once, a thousand questions about all of them.
 
 The films are twins in pairs: the same questions, opposite answers. Each question says which stream it is for, so that
-what the oracle was shown, and who heard its answer, can be told apart.
+what the oracle was shown, and who heard its answer, can be told apart; and each tells a lie, which no other question of
+any stream may find in its prompt.
 """
 
 import re
@@ -28,6 +29,8 @@ STREAMS: Final = 4
 _TRACK: Final = 0
 _AT_ONCE: Final = 6
 """Questions that a stream may have open."""
+_LIE: Final = "XYZ"
+"""No sign of any film says so."""
 _MARK: Final = re.compile(r"\[stream (\d+), question (\d+)\]")
 
 
@@ -78,7 +81,7 @@ def _watch(url: str, made: SyntheticSet, number: int, start: threading.Barrier) 
 
 
 def _marked(query: Query, stream: int, question: int) -> str:
-    return f"{query.prompt}[stream {stream}, question {question}]"
+    return f"{query.prompt}[stream {stream}, question {question}] The sign says {_LIE}."
 
 
 def _hear(live: Live, question: int, number: int, asked: Asked) -> None:
@@ -88,9 +91,10 @@ def _hear(live: Live, question: int, number: int, asked: Asked) -> None:
 
 
 def judged(asked: Sequence[Asked], heard: Sequence[Heard]) -> Check:
-    """Crossings: pictures of another film, evidence of another stream, an answer that was given to another question."""
+    """Crossings: pictures of another film, evidence of another stream, an answer that was given to another question,
+    words of another question in the prompt."""
     told: dict[tuple[int, int], str] = {}
-    films = 0
+    films = told_on = 0
     for one in heard:
         mark = _MARK.search(one.question)
         if mark is None:
@@ -98,6 +102,7 @@ def judged(asked: Sequence[Asked], heard: Sequence[Heard]) -> Check:
         stream, question = int(mark[1]), int(mark[2])
         told[stream, question] = one.answer
         films += any(state.film != stream for state in one.seen)
+        told_on += _MARK.search(one.beside) is not None or _LIE in one.beside
     foreign = sum(one.foreign for one in asked)
     swapped = sum(
         told.get((stream, question), answer) != answer
@@ -105,7 +110,8 @@ def judged(asked: Sequence[Asked], heard: Sequence[Heard]) -> Check:
         for question, answer in one.answers.items()
     )
     answers = sum(len(one.answers) for one in asked)
-    note = f"of {answers} answers, {len(told)} by the oracle: pictures {films}, evidence {foreign}, answers {swapped}"
+    found = f"pictures {films}, evidence {foreign}, answers {swapped}, words {told_on}"
+    note = f"of {answers} answers, {len(told)} by the oracle: {found}"
     if answers < QUESTIONS or len(told) < 0.99 * answers:
         return Check("ovo.isolation", None, "crossings", "<= 0", note=f"too few were answered: {note}")
-    return Check("ovo.isolation", films + foreign + swapped, "crossings", "<= 0", note=note)
+    return Check("ovo.isolation", films + foreign + swapped + told_on, "crossings", "<= 0", note=note)

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from evaluation.ovo.annotations import FileRefused
+
 NAME: Final = "run.jsonl"
 Key = tuple[int, int]
 
@@ -20,7 +22,7 @@ class Journal:
     """Open while a run goes on. Each line is on disk before the next question is asked."""
 
     def __init__(self, folder: Path, head: Mapping[str, Any]) -> None:
-        """head: what the run is. Raises AnotherRun."""
+        """head: what the run is. Raises AnotherRun, and FileRefused for a damaged file."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / NAME
         known, entries, whole = _read(path)
@@ -61,7 +63,7 @@ class Journal:
 
 
 def read_entries(folder: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Head and entries of a folder's run; None and nothing where there is no run."""
+    """Head and entries of a folder's run; None and nothing where there is no run. Raises FileRefused."""
     head, entries, _ = _read(folder / NAME)
     return head, list(entries.values())
 
@@ -73,10 +75,23 @@ def _read(path: Path) -> tuple[dict[str, Any] | None, dict[Key, dict[str, Any]],
     except OSError:
         return None, {}, 0
     whole = content.rfind(b"\n") + 1
-    lines = [json.loads(line) for line in content[:whole].splitlines()]
+    lines = content[:whole].splitlines()
     if not lines:
         return None, {}, 0
-    return lines[0], {_key(entry): entry for entry in lines[1:]}, whole
+    entries = [_line(n, line) for n, line in enumerate(lines)]
+    return entries[0], {_key(entry): entry for entry in entries[1:]}, whole
+
+
+def _line(number: int, line: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(line)
+        if number > 0:
+            _key(told)
+    except (ValueError, KeyError, TypeError):
+        raise FileRefused(f"{NAME}: line {number + 1} is none of a run: name another folder") from None
+    if not isinstance(told, dict):
+        raise FileRefused(f"{NAME}: line {number + 1} is none of a run: name another folder")
+    return told
 
 
 def _key(entry: Mapping[str, Any]) -> Key:

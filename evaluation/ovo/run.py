@@ -26,7 +26,10 @@ _LOOK_AGAIN_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be run. workers: videos at a time. patience_s: how long a server that is away is waited for."""
+    """What is to be run. workers: videos at a time. patience_s: how long a server that is away is waited for.
+
+    wanted: whether a query is still to be put, by what came of the others.
+    """
 
     annotations: Annotations
     videos: Path
@@ -36,17 +39,30 @@ class Job:
     name: str = "model"
     workers: int = 1
     patience_s: float = 600.0
+    wanted: Callable[[Query, Mapping[Key, Mapping[str, Any]]], bool] | None = None
 
     def head(self) -> dict[str, Any]:
         """What tells this run from another."""
         told = vars(self.settings)
-        prompts = b"".join(f"{query.key}\0{query.prompt}\0".encode() for query in self.annotations.queries)
+        prompts = b"".join(
+            f"{query.key}\0{query.at_s}\0{query.prompt}\0".encode() for query in self.annotations.queries
+        )
         return {"run": "ovo", **told, "queries_sha256": hashlib.sha256(prompts).hexdigest()}
 
 
 @dataclass
+class Asked:
+    """How the asking went. entries: what came of each query. nulls: by what was wrong, the videos or queries
+    concerned."""
+
+    asked: int
+    entries: Mapping[Key, Mapping[str, Any]]
+    nulls: Mapping[str, Sequence[str]]
+
+
+@dataclass
 class Ended:
-    """How a run went. nulls: by what was wrong, the videos or queries concerned."""
+    """How a run went: as above, and the result file."""
 
     results: Path
     asked: int
@@ -55,12 +71,18 @@ class Ended:
 
 def run(job: Job, progress: Progress) -> Ended:
     """Ask what was not asked yet, write the result file. Raises AnotherRun; ApiError if the server stays away."""
+    asked = ask(job, progress)
+    results = job.out / result_name(job.name, job.settings.mode, job.annotations.items)
+    write_results(results, job.annotations, {key: entry.get("response") for key, entry in asked.entries.items()})
+    return Ended(results, asked.asked, asked.nulls)
+
+
+def ask(job: Job, progress: Progress) -> Asked:
+    """Ask what was not asked yet. Raises AnotherRun; ApiError if the server stays away."""
     with Journal(job.out, job.head()) as journal:
         work = _Run(job, journal, progress)
         work.go()
-        results = job.out / result_name(job.name, job.settings.mode, job.annotations.items)
-        write_results(results, job.annotations, journal.responses())
-        return Ended(results, work.asked, _nulls(job.annotations, journal))
+        return Asked(work.asked, dict(journal.entries), _nulls(job.annotations, journal))
 
 
 class _Run:
@@ -112,7 +134,7 @@ class _Run:
         tries = 0
         while left := self._undone(queries):
             try:
-                self._shower.show(name, video, left, self._tell)
+                self._shower.show(name, video, left, self._tell, self._wanted)
             except ApiError as error:
                 tries = tries + 1 if len(self._undone(queries)) == len(left) else 1
                 if error.code not in PASSING or tries >= _TRIES:
@@ -125,8 +147,13 @@ class _Run:
         with self._lock:
             return [query for query in queries if query.key not in self._settled]
 
+    def _wanted(self, query: Query) -> bool:
+        return self._job.wanted is None or self._job.wanted(query, self._journal.entries)
+
     def _tell(self, query: Query, kept: Json) -> None:
         self._settle(query, {**_about(query), **kept})
+        if kept.get("skipped"):
+            return
         if kept.get("error") is not None:
             self._progress(f"{kept['error']}: query {_name(query)}")
         with self._lock:

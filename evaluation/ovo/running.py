@@ -48,10 +48,15 @@ def run_job(job: Job, wanted: Wanted) -> int:
 
 def said_of(ended: Ended) -> list[str]:
     """What became of it, a line each."""
-    lines = [f"{ended.asked} queries were asked now; the answers are in {ended.results.name}"]
-    for error, named in ended.nulls.items():
-        lines.append(f"null, {error}: {len(named)}: {', '.join(named[:20])}{', ...' if len(named) > 20 else ''}")
-    return lines
+    return [f"{ended.asked} queries were asked now; the answers are in {ended.results.name}", *nulls_of(ended.nulls)]
+
+
+def nulls_of(nulls: Mapping[str, Sequence[str]]) -> list[str]:
+    """What is null, counted and named, a line for each thing that was wrong."""
+    return [
+        f"null, {error}: {len(named)}: {', '.join(named[:20])}{', ...' if len(named) > 20 else ''}"
+        for error, named in nulls.items()
+    ]
 
 
 def times_of(entries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -15,20 +16,33 @@ from evaluation.ovo.results import Record, Results, as_records, load_results
 from evaluation.ovo.score import Scores, score
 from evaluation.ovo.tasks import OFFICIAL, TASKS
 
+if TYPE_CHECKING:
+    from evaluation.ovo.synthetic.insight import Insight
+
 
 @dataclass(frozen=True)
 class Scored:
-    """A folder's scores, and those of the policies that look at nothing."""
+    """A folder's scores, and those of the policies that look at nothing. insight: more of a synthetic set's answers."""
 
     scores: Scores
     baselines: Mapping[str, Scores]
+    insight: "Insight | None" = None
 
 
 def score_folder(folder: Path, annotations: Annotations | None, *, lists: bool = False) -> Scored:
     """Raises FileRefused. annotations: what was asked; None: the official file, by its counts alone."""
     results = load_results(folder)
     expected = OFFICIAL if annotations is None else queries_of(annotations)
-    return Scored(score(results, expected, lists=lists), baselines(results, annotations, expected))
+    insight = None if annotations is None else _insight(annotations, results)
+    return Scored(score(results, expected, lists=lists), baselines(results, annotations, expected), insight)
+
+
+def _insight(annotations: Annotations, results: Results) -> "Insight | None":
+    """Where the truth of a synthetic set lies beside its file."""
+    from evaluation.ovo.synthetic.insight import insight_of, truth_beside
+
+    made = None if annotations.path is None else truth_beside(annotations.path)
+    return None if made is None else insight_of(made, results.records)
 
 
 def baselines(
@@ -71,7 +85,7 @@ def run_score(folder: Path, annotations: Annotations | None, wanted: Wanted) -> 
     if wanted.report is not None:
         from evaluation.ovo.html import report
 
-        page = report(scored, read_entries(folder)[1], folder.resolve().name)
+        page = report(scored, read_entries(folder)[1], folder.resolve().name, _proof(annotations))
         wanted.report.write_text(page, encoding="utf-8")
     if not wanted.as_json:
         console = Console()
@@ -80,8 +94,16 @@ def run_score(folder: Path, annotations: Annotations | None, wanted: Wanted) -> 
         if wanted.against is not None:
             other = score_folder(wanted.against, annotations, lists=wanted.lists).scores
             console.print(show.difference_table(scored.scores, other, wanted.against.resolve().name))
-    print(json.dumps(show.last_line(scored.scores), ensure_ascii=False, allow_nan=False))
+    more = {} if scored.insight is None else {"synthetic": scored.insight.as_json()}
+    print(json.dumps({**show.last_line(scored.scores), **more}, ensure_ascii=False, allow_nan=False))
     return 0
+
+
+def _proof(annotations: Annotations | None) -> tuple[list[str], list[list[str]], list[str]] | None:
+    """Of a synthetic set, where it lies beside the annotation file."""
+    from evaluation.ovo.synthetic.proof import kept_proof
+
+    return None if annotations is None or annotations.path is None else kept_proof(annotations.path.parent)
 
 
 def _print(console: Console, scored: Scored) -> None:
@@ -89,6 +111,10 @@ def _print(console: Console, scored: Scored) -> None:
     for line in show.averages(scored.scores):
         console.print(line, highlight=False)
     console.print(show.baseline_table(scored.baselines))
+    if scored.insight is not None:
+        console.print(show.insight_table(scored.insight))
+        for line in show.insight_lines(scored.insight):
+            console.print(line, highlight=False)
     if len(scored.baselines) < len(POLICIES):
         console.print("give --annotations for the policies that read the options", highlight=False)
 

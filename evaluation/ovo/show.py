@@ -1,7 +1,7 @@
 """Scores for people: a table of the tasks, the averages by name, and what answering without looking would reach."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -9,6 +9,9 @@ from evaluation.checks import Check
 from evaluation.hardware import commit, hardware
 from evaluation.ovo.score import Scores
 from evaluation.ovo.tasks import GROUP_OF, TASKS
+
+if TYPE_CHECKING:
+    from evaluation.ovo.synthetic.insight import Insight
 
 OVERALL = {
     "groups": "mean of the 3 groups (official, v2)",
@@ -51,6 +54,27 @@ def baseline_table(baselines: Mapping[str, Scores]) -> Table:
         cells = [figure(scores.tasks[task].score) for task in TASKS]
         table.add_row(name, *cells, figure(scores.overall["groups"]))
     return table
+
+
+def insight_table(insight: "Insight") -> Table:
+    """The past by its distance, and by the scenes in between."""
+    table = Table(title="questions about the past, by the time since what proves the answer", title_justify="left")
+    for heading in ("at least", "scenes since, at most", "queries", "right"):
+        table.add_column(heading, justify="right")
+    for one in insight.distances:
+        table.add_row(f"{one.from_s} s", str(one.scenes), str(one.n), figure(100 * one.right / one.n))
+    return table
+
+
+def insight_lines(insight: "Insight") -> list[str]:
+    """Twins, stale and early answers, refusals."""
+    twins = ", ".join(f"{task} {figure(share)}" for task, share in insight.twins.items())
+    return [
+        f"right in both twin films: {twins or '-'}",
+        f"answers that were right before {insight.stale}, that will be right later {insight.early}",
+        f"asked what may not have happened (HLD): hits {figure(insight.hit)}, false refusals "
+        f"{figure(insight.false_refusal)}, balanced {figure(insight.balanced)}",
+    ]
 
 
 def difference_table(scores: Scores, other: Scores, name: str) -> Table:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,18 @@ def test_a_figure_that_is_not_finite_is_a_failure() -> None:
 def test_an_unknown_name_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main("rnig", full=False, json=False) == 2
     assert "ring" in capsys.readouterr().err
+
+
+def test_only_the_parts_run_that_deliver_what_is_asked_for(
+    stub: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub("parts", STUB.format(value=1.5))
+    other = Part("no_such_module_at_all", (Owed("other.one", "s"),))
+    monkeypatch.setitem(BENCHES, "parts", replace(BENCHES["parts"], parts=(*BENCHES["parts"].parts, other)))
+    assert bench.main("parts", full=False, json=True, only=["stub.two"]) == 0
+    assert [check["id"] for check in last_line(capsys)[0]["checks"]] == ["stub.one", "stub.two"]
+    assert bench.main("parts", full=False, json=True, only=["stub.three"]) == 2
+    assert "stub.one, stub.two, other.one" in capsys.readouterr().err
 
 
 def test_every_figure_is_owed_once() -> None:

@@ -12,6 +12,7 @@ import pytest
 from memory.config import MemoryConfig
 from memory.messages import (
     FOREVER_US,
+    Context,
     DropMemory,
     Dropped,
     EventPage,
@@ -92,6 +93,22 @@ def test_a_stream_comes_back_as_it_was(lived: MemoryStage, make_stage: Any, tool
     lived.close()
     again = [one.stream for one in tools.drive(make_stage()) if isinstance(one, StreamRestored)]
     assert sorted(again) == [tools.stream, COPY]
+
+
+def test_what_is_kept_aside_comes_along(stage: MemoryStage, tools: Any) -> None:
+    def see(n: int) -> Any:
+        return tools.percept(n * S, str(n), tools.picture((9 * n, 30, 30), "JPEG"))
+
+    tools.drive(stage, *(see(n) for n in range(3)), Barrier(tools.stream, 1))
+    asked = Recall(1, [tools.stream], "what was there before", None, None, [3 * S], 4)
+    shown = tools.only(tools.drive(stage, asked), Context).evidence
+    tools.drive(stage, *(see(n) for n in range(3, 20)), Gap(tools.stream, 20 * S, 30 * S, "offline"))
+    assert isinstance(taken_in(stage, tools, exported(stage, tools)), Imported)
+    [event] = listed(stage, tools, COPY)
+    assert {one.n for one in shown} - {frame.n for frame in event.frames}
+    for one in shown:
+        found = tools.only(tools.drive(stage, GetFrame(COPY, 2, one.event, one.n)), FrameFound)
+        assert found.jpeg == one.jpeg
 
 
 def test_an_archive_holds_nothing_that_is_not_to_be_in_it(lived: MemoryStage, tools: Any) -> None:

@@ -113,6 +113,7 @@ def _index(key: str, store: Store, rows: list[EventRow]) -> list[str]:
     index = VectorIndex(DIM, _ALL)
     while not index.ready:
         index.load(store.reader, 4096)
+    rows = [row.without_aside() for row in rows]
     if len(index) != sum(len(row.frames) for row in rows):
         return [f"{key}: the index and the rows differ"]
     wrong = [

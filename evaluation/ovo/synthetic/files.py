@@ -3,6 +3,7 @@
 FOLDER/annotations.json   as the official file: what `eval ovo run --annotations` takes
 FOLDER/films/*.mp4        what `--videos FOLDER` finds
 FOLDER/truth.json         by item: what proves its answer, and which answers are stale or of the future
+FOLDER/proof.json         what the films' pixels alone give, once that was looked at
 FOLDER/manifest.json      seed and sha256 of every file: whoever has the seed can make the same again
 """
 
@@ -20,6 +21,7 @@ from evaluation.ovo.synthetic.plan import Plan, make_pair
 from evaluation.ovo.synthetic.script import script_of
 from training.world import frame, frame_times, strip_state, with_strip
 
+TRUTH: Final = "truth.json"
 FPS: Final = 4
 SIZE: Final = (320, 240)
 """Of the scene; the strip comes below."""
@@ -55,16 +57,22 @@ def make_set(
     _write(folder / "annotations.json", [_item(n, film, item) for n, (film, item) in enumerate(told)])
     truths = {str(n): asdict(item.truth) for n, (_, item) in enumerate(told)}
     films = {film_name(number): number for number in range(2 * pairs)}
-    _write(folder / "truth.json", {"seed": seed, "films": films, "items": truths})
+    _write(folder / TRUTH, {"seed": seed, "films": films, "items": truths})
     _write(folder / "manifest.json", {"seed": seed, "pairs": pairs, "sha256": _sums(folder)})
     return load_set(folder)
 
 
 def load_set(folder: Path) -> SyntheticSet:
     """A set that was made before. Raises FileRefused."""
-    told = read_json(folder / "truth.json")
+    told = read_json(folder / TRUTH)
     truths = {int(n): _truth(fields) for n, fields in told["items"].items()}
     return SyntheticSet(folder, load_annotations(folder / "annotations.json"), truths, told["films"])
+
+
+def origin(made: SyntheticSet) -> str:
+    """What tells this set from any other: its seed, and the beginning of its manifest's sha256."""
+    manifest = (made.folder / "manifest.json").read_bytes()
+    return f"seed {json.loads(manifest)['seed']}, manifest sha256 {hashlib.sha256(manifest).hexdigest()[:16]}"
 
 
 def film_name(number: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from evaluation.ovo.synthetic.files import make_set
-from evaluation.ovo.synthetic.proof import proof_table, prove
+from evaluation.ovo.synthetic.proof import keep_proof, proof_table, prove
 
 
 def run_make(folder: Path, seed: int | None, pairs: int, fillers: int) -> int:
@@ -15,6 +15,7 @@ def run_make(folder: Path, seed: int | None, pairs: int, fillers: int) -> int:
     seed = secrets.randbelow(2**32) if seed is None else seed
     made = make_set(folder, seed, pairs, lambda pair: fillers * (pair % 2), _tell)
     proof = prove(made)
+    keep_proof(folder, proof)
     console = Console()
     console = console if console.is_terminal else Console(width=160)
     console.print(proof_table(proof))

@@ -60,4 +60,6 @@ def test_what_is_asked_again_and_again() -> None:
     clue = prompts.clue("Where did the red ring appear?")
     assert answer(clue, [showing(bottom_left="red ring"), NOTHING]) == "Yes"
     assert answer(clue, [showing(centre="red ring")]) == "No"
+    assert answer("Where did the red ring appear?", [showing(bottom_left="red ring"), NOTHING]) == "bottom left"
+    assert answer("Where did the red ring appear?", [NOTHING]) == "I cannot tell."
     assert answer("How are you?", [NOTHING]) == "I cannot tell."

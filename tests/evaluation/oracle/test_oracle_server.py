@@ -9,7 +9,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from evaluation.oracle.server import OracleServer
+from evaluation.oracle.server import OracleServer, listen
 from evaluation.ovo import prompts
 from training.world import SECOND, Appeared, Cut, Script, Thing, frame, strip_state, with_strip
 
@@ -47,6 +47,14 @@ def test_it_answers_from_the_pictures_and_tells_what_it_saw() -> None:
     assert [one.question for one in heard] == [PROMPT, PROMPT]
     assert [[(state.film, state.at_us) for state in one.seen] for one in heard] == [[(7, 0), (7, 8 * SECOND)], []]
     assert [one.unreadable for one in heard] == [0, 1]
+
+
+def test_what_a_request_says_beside_the_question_is_kept() -> None:
+    earlier = [{"role": "user", "content": "Is it red?"}, {"role": "assistant", "content": "No."}]
+    heard = listen([*earlier, *body(picture(0))["messages"]])
+    assert heard.question == PROMPT
+    assert all(text in heard.beside for text in ("Is it red?", "No.", "Now:"))
+    assert PROMPT not in heard.beside
 
 
 @pytest.mark.parametrize(

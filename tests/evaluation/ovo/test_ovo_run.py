@@ -9,8 +9,8 @@ import pytest
 
 from clients.api import ApiError, Json
 from evaluation.ovo import run as running
-from evaluation.ovo.annotations import Annotations, Query, load_annotations
-from evaluation.ovo.asking import Settings, Tell, answered
+from evaluation.ovo.annotations import Annotations, FileRefused, Query, load_annotations
+from evaluation.ovo.asking import SKIPPED, Settings, Tell, Wanted, answered
 from evaluation.ovo.journal import NAME, AnotherRun
 from evaluation.ovo.results import load_results
 from evaluation.ovo.run import Job, run
@@ -40,8 +40,11 @@ class FakeShower:
     def __init__(self, url: str | None, settings: Settings, prefix: str) -> None:
         self.settings = settings
 
-    def show(self, name: str, video: Any, queries: Sequence[Query], tell: Tell) -> None:
+    def show(self, name: str, video: Any, queries: Sequence[Query], tell: Tell, wanted: Wanted) -> None:
         for query in sorted(queries, key=lambda query: (self.settings.end_us(query), query.key)):
+            if not wanted(query):
+                tell(query, SKIPPED)
+                continue
             kept = answered(lambda query=query: self.put(query), self.settings.end_us(query))  # type: ignore[misc]
             self.asked.append(query.key)
             tell(query, kept)
@@ -150,6 +153,16 @@ def test_a_torn_line_is_asked_again_and_another_run_is_refused(tmp_path: Path, s
     assert run(job(tmp_path), quiet).asked == 1
     with pytest.raises(AnotherRun, match="horizon"):
         run(job(tmp_path, settings={"horizon": "exact"}), quiet)
+
+
+@pytest.mark.parametrize("line", [b"{broken\n", b"3\n", b'{"id": 0}\n'])
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path, server: type[FakeShower], line: bytes) -> None:
+    run(job(tmp_path), quiet)
+    journal = tmp_path / "out" / NAME
+    head, *rest = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([head, line, *rest]))
+    with pytest.raises(FileRefused, match=r"run\.jsonl: line 2"):
+        run(job(tmp_path), quiet)
 
 
 def test_times_end_at_the_next_whole_second_or_exactly(tmp_path: Path) -> None:
