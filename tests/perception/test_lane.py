@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from perception.backlog import QUEUE_PACKETS
 from perception.decode import PictureDecoder
 from perception.evidence import EvidenceMaker
-from perception.lane import QUEUE_PACKETS
 from perception.messages import (
     Barrier,
     CloseStream,
