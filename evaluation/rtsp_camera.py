@@ -1,8 +1,8 @@
 """A small RTSP camera that plays a file over and over, for tests and benchmarks: H.264 or H.265 and AAC, TCP or UDP.
 
 The protocol is RTSP/1.0 (RFC 2326); `evaluation.rtp` makes the packets. A camera can die and come back, stay mute
-(accepts, never answers), fall silent (answers, sends nothing), ask for a password, speak one transport only, and send
-whatever programme it is given, so that a server's patience can be tested.
+(accepts, never answers), fall silent (answers, sends nothing), slam the door (accepts and closes), ask for a password,
+speak one transport only, and send whatever programme it is given, so that a server's patience can be tested.
 Run it by hand: `python -m evaluation.rtsp_camera FILE [PORT]`.
 """
 
@@ -20,7 +20,7 @@ from typing import BinaryIO, Final, Literal, Protocol, Self
 
 from evaluation.rtp import Film, Piece, RtpSender, read_film
 
-Behaviour = Literal["normal", "mute", "silent"]
+Behaviour = Literal["normal", "mute", "silent", "slam"]
 Transport = Literal["tcp", "udp"]
 Programme = Callable[[], Iterable[Piece]]
 """What is sent to one client, in the order of `at_s`, counted from its PLAY."""
@@ -51,10 +51,10 @@ class RtspCamera:
     ) -> None:
         self.film = read_film(media) if isinstance(media, str) else media
         self.behaviour: Behaviour = behaviour
-        self.programme: Programme = programme or (self.film.endless if loop else lambda: self.film.pieces_from(0.0))
+        self.programme: Programme = programme or (self._endless if loop else self._once)
         self.transports = transports
-        self.connections = 0
-        """How many clients have ever connected."""
+        self.connected_s: list[float] = []
+        """When each client that ever came connected, on the monotonic clock."""
         self.sdp = self.film.sdp
         self._user, self._password = user, password
         self._host, self._port = host, port
@@ -65,6 +65,11 @@ class RtspCamera:
     def port(self) -> int:
         """The port it listens on."""
         return self._port
+
+    @property
+    def connections(self) -> int:
+        """How many clients have ever connected."""
+        return len(self.connected_s)
 
     @property
     def url(self) -> str:
@@ -90,6 +95,11 @@ class RtspCamera:
             self._listener = None
         self.drop()
 
+    def show(self, film: Film) -> None:
+        """Another film from now on: clients are dropped, and find it when they come again."""
+        self.film, self.sdp = film, film.sdp
+        self.drop()
+
     def drop(self) -> None:
         """End the connections that there are; who comes again is served."""
         for session in self._sessions:
@@ -103,13 +113,22 @@ class RtspCamera:
         token = base64.b64encode(f"{self._user}:{self._password}".encode()).decode()
         return header == f"Basic {token}"
 
+    def _endless(self) -> Iterable[Piece]:
+        return self.film.endless()
+
+    def _once(self) -> Iterable[Piece]:
+        return self.film.pieces_from(0.0)
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
                 client, _ = listener.accept()
             except OSError:
                 return
-            self.connections += 1
+            self.connected_s.append(time.monotonic())
+            if self.behaviour == "slam":
+                client.close()
+                continue
             session = _Session(self, client)
             self._sessions.append(session)
             threading.Thread(target=session.serve, name="rtsp-session", daemon=True).start()

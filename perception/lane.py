@@ -46,8 +46,8 @@ _STUMBLED: Final = Fault("source_invalid", "something in this media could not be
 _NO_PICTURE: Final = Fault("source_invalid", "not one picture could be decoded; check the codec and its parameter sets")
 _GAP_LEAST_US: Final = 1_000_000
 """A break shorter than this between two sessions is no gap."""
-_OVERLOAD_GAP_US: Final = 2_500_000
-"""What was dropped for an overload is a gap if it took longer; pictures that come less often than usual are none."""
+_LOSS_GAP_US: Final = 2_500_000
+"""What was dropped within a session is a gap if it took longer; pictures that come less often than usual are none."""
 
 Record = Unchanged | Gap | StreamEnded
 
@@ -335,7 +335,7 @@ class Lane:
             media_us = self._clock.media_us(picture.pts_us, arrival_us)
             if self._session.pictures == 1:
                 yield from self._gap(before_us, media_us)
-            elif self._overloaded and media_us - before_us > _OVERLOAD_GAP_US:
+            elif self._overloaded and media_us - before_us > _LOSS_GAP_US:
                 yield Gap(self.stream, before_us, media_us, "overload")
             self._overloaded = False
             if self._is_wiped(media_us, arrival_us):
