@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,10 +12,11 @@ import psutil
 from clients.api import Api
 from evaluation.camera_farm import CameraFarm
 from evaluation.checks import Check
+from evaluation.clips import write_video
 from evaluation.registry import Progress
 from evaluation.server_process import ServerProcess
 from evaluation.wait import until
-from training.world import World, write_video
+from training.world import World, frames
 
 CAMERAS: Final = 20
 SIZE: Final = (1280, 720)
@@ -62,16 +64,16 @@ def run(full: bool, progress: Progress) -> list[Check]:
             until(lambda: api.stream(names[0])["state"] == "offline", 30, "the dead camera is missed")
             progress("one of them is dead")
             after = _look(server, api, farm, names[1:], seconds / 4)
-    rate = sum(path_bits(films)) / len(films) / 1e6
-    return _checks(before, after, f"720p{FPS} at {rate:.1f} Mbit/s, a keyframe every {KEYFRAME_S:.0f} s")
+    rate = sum(_bits(films)) / len(films) / 1e6
+    return judge(before, after, f"720p{FPS} at {rate:.1f} Mbit/s, a keyframe every {KEYFRAME_S:.0f} s")
 
 
 def _film(path: Path, seed: int) -> Path:
-    script = replace(World(seed).script(), duration_us=_FILM_S * 1_000_000)
-    return write_video(script, path, *SIZE, fps=FPS, crf=_CRF, gop_s=KEYFRAME_S, sound=None)
+    pictures = islice(frames(World(seed).script(), *SIZE, FPS), _FILM_S * FPS)
+    return write_video(path, pictures, FPS, _CRF, KEYFRAME_S, steady=True)
 
 
-def path_bits(films: Sequence[Path]) -> list[float]:
+def _bits(films: Sequence[Path]) -> list[float]:
     """Bits a second of each film."""
     return [film.stat().st_size * 8 / _FILM_S for film in films]
 
@@ -116,7 +118,8 @@ def _processor_s(server: ServerProcess, farm: CameraFarm) -> dict[str, float]:
     return {name: sum(member.cpu_times()[:2]) for name, member in members.items()}
 
 
-def _checks(before: Span, after: Span, what: str) -> list[Check]:
+def judge(before: Span, after: Span, what: str) -> list[Check]:
+    """The figures. before: all cameras; after: without the dead one. what: what they send."""
     slowest, fastest = min(before.rates.values()), max(before.rates.values())
     note = f"{what}; {before.note()}"
     even = slowest / fastest if fastest else 0.0

@@ -20,6 +20,8 @@ _PAYLOAD_BYTES: Final = 1400
 _ANNEX_B: Final = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}
 _SET_KINDS: Final = {"h264": (7, 8), "hevc": (32, 33, 34)}
 """Types of the NAL units that hold parameter sets."""
+FIRST_TICKS: Final = 12_345
+"""What a stamp of 0 is on the wire: FFmpeg takes a 0 there for none."""
 _LOOP_GAP_S: Final = 0.1
 """Between two rounds of a film."""
 _UNIX_IN_NTP_S: Final = 2_208_988_800
@@ -204,7 +206,7 @@ class RtpSender:
 
     def packets(self, piece: Piece) -> Iterator[bytes]:
         """A piece on the wire; the last packet carries the marker."""
-        ticks, last = piece.ticks & 0xFFFFFFFF, len(piece.payloads) - 1
+        ticks, last = piece.ticks + FIRST_TICKS & 0xFFFFFFFF, len(piece.payloads) - 1
         for n, payload in enumerate(piece.payloads):
             kind = self._type | 0x80 if n == last else self._type
             yield struct.pack("!BBHII", 0x80, kind, self._number, ticks, self._source) + payload
@@ -216,4 +218,6 @@ class RtpSender:
         seconds = time.time() + _UNIX_IN_NTP_S
         whole, part = int(seconds), int(seconds % 1 * 2**32)
         counts = (self._packets & 0xFFFFFFFF, self._bytes & 0xFFFFFFFF)
-        return struct.pack("!BBHIIIIII", 0x80, 200, 6, self._source, whole, part, ticks & 0xFFFFFFFF, *counts)
+        return struct.pack(
+            "!BBHIIIIII", 0x80, 200, 6, self._source, whole, part, ticks + FIRST_TICKS & 0xFFFFFFFF, *counts
+        )

@@ -56,6 +56,8 @@ class RtspCamera:
         self.connected_s: list[float] = []
         """When each client that ever came connected, on the monotonic clock."""
         self.sdp = self.film.sdp
+        self.used: Transport | None = None
+        """What the newest client chose."""
         self._user, self._password = user, password
         self._host, self._port = host, port
         self._listener: socket.socket | None = None
@@ -232,9 +234,11 @@ class _Session:
         interleaved = re.search(r"interleaved=(\d+)-(\d+)", wanted)
         ports = re.search(r"client_port=(\d+)-(\d+)", wanted)
         if interleaved is not None and "tcp" in self._camera.transports:
+            self._camera.used = "tcp"
             self._ways[track] = _Interleaved(self, int(interleaved[1]))
             transport = f"RTP/AVP/TCP;unicast;interleaved={interleaved[1]}-{interleaved[2]}"
         elif interleaved is None and ports is not None and "udp" in self._camera.transports:
+            self._camera.used = "udp"
             way = self._ways[track] = _Datagrams(self._socket, int(ports[1]), int(ports[2]))
             self._ports += [way.media, way.control]
             transport = f"RTP/AVP;unicast;client_port={ports[1]}-{ports[2]};server_port={way.server_ports}"

@@ -19,12 +19,14 @@ _COSTLY: Final = 0.5
 """A share of the mean cost."""
 _ESCALATE_US: Final = 5_000_000
 """Still behind after so long: the costly ones were not enough."""
-_BUSY: Final = 0.4
-"""Share of the time that the stage may work for everything to be tried again; decoding all costs twice as much, or
-more."""
+_MOST_BUSY: Final = 0.6
+"""Share of the time that the stage would work, as far as is known, for everything to be tried again: with more pictures
+there is more to encode, too."""
 _TRY_US: Final = 30_000_000
 _TRY_MOST_US: Final = 960_000_000
 """How long streams are spared before everything is tried again: longer each time that this was in vain."""
+_ANYWAY: Final = 10
+"""So many times as long before it is tried although it does not look so: what is known of the costs grows old."""
 _HELD_US: Final = 60_000_000
 """Decoding everything for so long has held."""
 _SMOOTH: Final = 0.3
@@ -42,7 +44,7 @@ class Sparing:
         self._since_us = 0
         self._patience_us = _TRY_US
         self._looked_us: int | None = None
-        self._busy = 0.0
+        self._busy = self._more = 0.0
         self._behind_looks = 0
         self._costs: dict[str, float] = {}
         self._spared: set[str] = set()
@@ -73,17 +75,20 @@ class Sparing:
             if name not in self._spared:
                 share, known = spent / passed_us, self._costs[name]
                 self._costs[name] = known + _SMOOTH * (share - known) if known else share
+        self._more = sum(self._costs[name] - spent_us[name] / passed_us for name in self._spared if name in spent_us)
 
     def _decide(self, behind_us: int, now_us: int) -> None:
         self._behind_looks = self._behind_looks + 1 if behind_us > BEHIND_US else 0
         lasted_us = now_us - self._since_us
         if self._behind_looks >= _PROVEN:
             self._spare_more(lasted_us, now_us)
-        elif self._level != "none" and lasted_us > self._patience_us and self._has_time(behind_us):
+        elif self._level != "none" and behind_us < _ABREAST_US and self._is_time(lasted_us):
             self._level, self._since_us = "none", now_us
 
-    def _has_time(self, behind_us: int) -> bool:
-        return behind_us < _ABREAST_US and self._busy < _BUSY
+    def _is_time(self, lasted_us: int) -> bool:
+        """Whether everything is to be tried again."""
+        enough = lasted_us > self._patience_us and self._busy + self._more < _MOST_BUSY
+        return enough or lasted_us > _ANYWAY * self._patience_us
 
     def _spare_more(self, lasted_us: int, now_us: int) -> None:
         if self._level == "none" and sum(self._costs.values()) > _WORTH:

@@ -59,13 +59,18 @@ def switching(films: Sequence[Film], every_s: float) -> Programme:
 
 
 def freezing(moving: Film, still: Film, frozen: Callable[[], bool]) -> Programme:
-    """The moving film; at the end of each of its rounds, the still one for as long as it is to be frozen."""
+    """The one or the other film, from the next keyframe on; both with the same parameter sets."""
 
     def programme() -> Iterator[Piece]:
         base_s = 0.0
         while True:
             film = still if frozen() else moving
-            yield from film.pieces_from(base_s)
-            base_s += film.length_s + 0.1
+            for piece in film.pieces_from(base_s):
+                if piece.keyframe and piece.at_s > base_s and (film is still) != frozen():
+                    base_s = piece.at_s
+                    break
+                yield piece
+            else:
+                base_s += film.length_s + 0.1
 
     return programme

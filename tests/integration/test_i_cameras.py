@@ -234,7 +234,7 @@ def test_i6_another_codec_after_a_reconnection_is_followed(api: Api, watch: Any,
 def test_i7_a_picture_that_freezes_is_told_and_costs_nothing(api: Api, watch: Any, neighbour: Any, until: Any) -> None:
     frozen = threading.Event()
     frozen.set()
-    moving, still = world_film(2.0), world_film(2.0, frozen=True)
+    moving, still = world_film(4.0), world_film(30.0, frozen=True)
     with RtspCamera(moving, programme=freezing(moving, still, frozen.is_set)) as camera:
         name = watch(camera)
         until(lambda: state(api, name)[0] == "live", PATIENCE_S)

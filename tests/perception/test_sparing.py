@@ -92,7 +92,15 @@ def test_a_trial_that_held_is_forgotten() -> None:
     assert load.look(ALIKE, ABREAST, busy=0.1, times=40) == set()
 
 
+def test_nothing_is_tried_where_it_is_known_to_be_too_much_until_that_is_long_ago() -> None:
+    load = Load()
+    load.look(ALIKE, LATE, times=2)
+    keyframes = dict.fromkeys(ALIKE, 5_000)
+    assert load.look(keyframes, ABREAST, busy=0.3, times=200) == set(ALIKE)
+    assert load.look(keyframes, ABREAST, busy=0.3, times=150) == set()
+
+
 def test_a_stage_that_is_busy_with_keyframes_alone_tries_nothing_more() -> None:
     load = Load()
     load.look(ALIKE, LATE, times=2)
-    assert load.look(ALIKE, ABREAST, busy=0.6, times=500) == set(ALIKE)
+    assert load.look(ALIKE, ABREAST, busy=0.7, times=200) == set(ALIKE)
