@@ -67,6 +67,9 @@ class Metrics:
         self.lag = Gauge(
             "omnilive_lag_seconds", "Age of the newest perceived frame of a live stream", ["stream"], registry=registry
         )
+        self.keyframes_only = Gauge(
+            "omnilive_keyframes_only", "1 while a stream's keyframes alone are decoded", ["stream"], registry=registry
+        )
         self.streams = Gauge("omnilive_streams", "Streams, by state", ["state"], registry=registry)
         self.memory_bytes = Gauge("omnilive_memory_bytes", "Store of a stream", ["stream"], registry=registry)
         self.memory_events = Gauge("omnilive_memory_events", "Events of a stream", ["stream"], registry=registry)
@@ -99,6 +102,7 @@ class Metrics:
             before = counted[outcome]
             self.frames.labels(stream, outcome).inc(now - before if now >= before else now)
             counted[outcome] = now
+        self.keyframes_only.labels(stream).set(status.decoded == "keyframes")
 
     def count_restarts(self, stage: str, restarts: int) -> None:
         """Take over a stage's number of restarts."""
@@ -113,7 +117,7 @@ class Metrics:
             _remove(self.frames, stream, outcome)
         for outcome in ("accepted", "dropped"):
             _remove(self.pushed, stream, outcome)
-        for gauge in (self.lag, self.memory_bytes, self.memory_events):
+        for gauge in (self.lag, self.keyframes_only, self.memory_bytes, self.memory_events):
             _remove(gauge, stream)
 
     def set_limits(self, limits: Mapping[str, float]) -> None:
