@@ -73,6 +73,7 @@ def test_i11_a_password_is_shown_at_no_door_and_written_to_no_log(
     )
 
 
+@pytest.mark.timeout(600)
 def test_i11_a_password_survives_a_restart_and_stays_hidden(launch: Any, folder: Path, until: Any) -> None:
     with RtspCamera(world_film(), user=USER, password=DECODED) as camera:
         first = launch(data=folder)
