@@ -44,6 +44,8 @@ from perception.tracks import Decoder, Seeing, Tracks
 
 _STUMBLED: Final = Fault("source_invalid", "something in this media could not be perceived; the rest goes on")
 _NO_PICTURE: Final = Fault("source_invalid", "not one picture could be decoded; check the codec and its parameter sets")
+_NO_PICTURE_US: Final = 10_000_000
+"""A session that has given video for so long and no picture is told about before it ends."""
 _GAP_LEAST_US: Final = 1_000_000
 """A break shorter than this between two sessions is no gap."""
 _LOSS_GAP_US: Final = 2_500_000
@@ -70,10 +72,12 @@ Item = Sample | SpeechSpan | Barrier | Record
 class _Session:
     """One connection of a sender or camera.
 
-    number: -1 before the first. units: of video that came. undecodable: why none of it can become a picture.
+    number: -1 before the first. began_us: on the clock of arrivals. units: of video that came. undecodable: why none of
+    it can become a picture.
     """
 
     number: int
+    began_us: int = 0
     is_over: bool = False
     units: int = 0
     pictures: int = 0
@@ -216,7 +220,7 @@ class Lane:
     def _begin_session(self, first: SessionStarted | Packet) -> None:
         self._clock.begin_session(first.arrival_us, first.arrival_wall_us)
         self._tracks.close()
-        self._session = _Session(first.session)
+        self._session = _Session(first.session, first.arrival_us)
         self._stillness = StillnessDetector()
         self._skipping_to_keyframe = False
 
@@ -286,7 +290,10 @@ class Lane:
     # ------------------------------------------------------------ pictures
 
     def _see(self, decoder: Seeing, packet: Packet) -> Iterator[Item]:
-        self._session.units += 1
+        session = self._session
+        session.units += 1
+        if session.pictures == 0 and packet.arrival_us - session.began_us > _NO_PICTURE_US:
+            self.out.fault = session.undecodable or _NO_PICTURE
         alone = False
         if self.live:
             keyframe = self._is_keyframe(packet)

@@ -3,6 +3,7 @@
 I4 is tests/perception/test_clock.py and test_lane_time.py; I10, I11 and I13 have files of their own beside this one.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -280,3 +281,36 @@ def test_i12_a_picture_that_claims_to_be_huge_is_refused_before_memory_is_taken(
         until(lambda: api.stream(name)["frames"]["dropped"] >= 10, PATIENCE_S)
         assert api.stream(name)["frames"]["received"] == 0
         assert perception.memory_info().rss - before < 50 * 2**20
+
+
+# ---------------------------------------------------------------- descriptions that are wrong
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("H264/90000", "X-NONE/90000", "codec_not_supported"),
+        ("H264/90000", "H265/90000", "source_invalid"),
+        ("m=video", "m=application", "source_invalid"),
+        ("v=0", "nonsense", ""),
+    ],
+    ids=["unknown-codec", "other-codec", "no-video", "nonsense-first"],
+)
+def test_a_wrong_description_is_that_camera_s_own_trouble(
+    api: Api, watch: Any, neighbour: Any, until: Any, old: str, new: str, code: str
+) -> None:
+    with RtspCamera(world_film()) as camera:
+        camera.sdp = camera.sdp.replace(old, new)
+        name = watch(camera)
+        if code:
+            until(lambda: state(api, name)[1] == code, PATIENCE_S)
+            neighbour()
+            camera.show(world_film())
+        until(lambda: state(api, name) == ("live", ""), PATIENCE_S)
+
+
+def test_a_description_without_parameters_is_enough(api: Api, watch: Any, until: Any) -> None:
+    with RtspCamera(world_film()) as camera:
+        camera.sdp = re.sub("sprop-parameter-sets=[^;]+; ", "", camera.sdp)
+        name = watch(camera)
+        until(lambda: state(api, name) == ("live", ""), PATIENCE_S)
