@@ -18,9 +18,11 @@ from fakecam.programmes import freezing, hours, jumping, spoiled, switching
 
 from clients.api import Api
 from clients.live import Live
-from evaluation.rtsp_camera import RtspCamera
+from evaluation.rtp import Piece
+from evaluation.rtsp_camera import Programme, RtspCamera
 
 NOTICED_S, NEAR_S = 10.0, 5.0
+LONG = pytest.param(75.0, marks=pytest.mark.slow)
 PATIENCE_S = 30.0
 """For a machine that does something else besides."""
 
@@ -72,6 +74,18 @@ def total_restarts(api: Api) -> int:
 def state(api: Api, name: str) -> tuple[str, str]:
     stream = api.stream(name)
     return stream["state"], (stream["error"] or {}).get("code", "")
+
+
+def telling(programme: Programme, seconds: float, over: threading.Event) -> Programme:
+    """The same, which says when it has been sent for so long."""
+
+    def watched() -> Iterator[Piece]:
+        for piece in programme():
+            if piece.at_s > seconds:
+                over.set()
+            yield piece
+
+    return watched
 
 
 def said(server: Any) -> list[str]:
@@ -142,16 +156,8 @@ def test_i2_a_camera_that_says_nothing_is_a_timeout(
 def test_i3_stamps_that_jump_or_wrap_do_not_move_the_memory(
     api: Api, watch: Any, neighbour: Any, until: Any, jumps: Any, first: int
 ) -> None:
-    film = world_film()
-    sent = threading.Event()
-
-    def programme() -> Iterator[Any]:
-        for piece in jumping(film, jumps, first)():
-            if piece.at_s > 5.0:
-                sent.set()
-            yield piece
-
-    with RtspCamera(film, programme=programme) as camera:
+    film, sent = world_film(), threading.Event()
+    with RtspCamera(film, programme=telling(jumping(film, jumps, first), 5.0, sent)) as camera:
         name = watch(camera, memory={"max_event_s": 1})
         farthest = 0.0
 
@@ -173,21 +179,18 @@ def test_i3_stamps_that_jump_or_wrap_do_not_move_the_memory(
 # ---------------------------------------------------------------- I5
 
 
-def test_i5_spoiled_packets_end_nothing(server: Any, api: Api, watch: Any, neighbour: Any, until: Any) -> None:
+@pytest.mark.parametrize("seconds", [4.0, LONG])
+def test_i5_spoiled_packets_end_nothing(
+    server: Any, api: Api, watch: Any, neighbour: Any, until: Any, seconds: float
+) -> None:
     """What a decoder makes of them is its own affair: most of the damage it hides."""
     film, clean, enough = world_film(), threading.Event(), threading.Event()
-
-    def programme() -> Iterator[Any]:
-        for piece in spoiled(film, 0.002, clean)():
-            if piece.at_s > 4.0:
-                enough.set()
-            yield piece
-
+    programme = telling(spoiled(film, 0.002, clean), seconds, enough)
     with RtspCamera(film, programme=programme) as camera:
         lines = len(said(server))
         name = watch(camera)
         began = time.monotonic()
-        until(enough.is_set, PATIENCE_S)
+        until(enough.is_set, seconds + PATIENCE_S)
         neighbour()
         assert len(said(server)) - lines <= 1 + time.monotonic() - began
         clean.set()
@@ -201,9 +204,13 @@ def test_i5_spoiled_packets_end_nothing(server: Any, api: Api, watch: Any, neigh
 # ---------------------------------------------------------------- I6
 
 
-def test_i6_another_size_in_the_middle_is_followed(api: Api, watch: Any, neighbour: Any, until: Any) -> None:
+@pytest.mark.parametrize("seconds", [5.0, LONG])
+def test_i6_another_size_in_the_middle_is_followed(
+    api: Api, watch: Any, neighbour: Any, until: Any, seconds: float
+) -> None:
     films = [world_film(size=(320, 240)), world_film(size=(640, 360)), world_film(size=(176, 144))]
-    with RtspCamera(films[0], programme=switching(films, 1.5)) as camera:
+    enough = threading.Event()
+    with RtspCamera(films[0], programme=telling(switching(films, 1.5), seconds, enough)) as camera:
         name = watch(camera)
         sizes: set[tuple[int, int]] = set()
 
@@ -213,6 +220,7 @@ def test_i6_another_size_in_the_middle_is_followed(api: Api, watch: Any, neighbo
             return {(320, 240), (640, 360), (176, 144)} <= sizes
 
         until(seen, PATIENCE_S)
+        until(enough.is_set, seconds + PATIENCE_S)
         stream = api.stream(name)
         assert (stream["state"], stream["memory"]["gaps"]) == ("live", 0)
         assert camera.connections == 2
