@@ -295,23 +295,24 @@ def test_i12_a_picture_that_claims_to_be_huge_is_refused_before_memory_is_taken(
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "code"),
+    ("old", "new", "codes"),
     [
-        ("H264/90000", "X-NONE/90000", "codec_not_supported"),
-        ("H264/90000", "H265/90000", "source_invalid"),
-        ("m=video", "m=application", "source_invalid"),
-        ("v=0", "nonsense", ""),
+        ("H264/90000", "X-NONE/90000", {"codec_not_supported"}),
+        # Nothing of it passes for H.265: it is as if nothing came.
+        ("H264/90000", "H265/90000", {"camera_closed", "camera_timeout"}),
+        ("m=video", "m=application", {"source_invalid"}),
+        ("v=0", "nonsense", set()),
     ],
     ids=["unknown-codec", "other-codec", "no-video", "nonsense-first"],
 )
 def test_a_wrong_description_is_that_camera_s_own_trouble(
-    api: Api, watch: Any, neighbour: Any, until: Any, old: str, new: str, code: str
+    api: Api, watch: Any, neighbour: Any, until: Any, old: str, new: str, codes: set[str]
 ) -> None:
     with RtspCamera(world_film()) as camera:
         camera.sdp = camera.sdp.replace(old, new)
         name = watch(camera)
-        if code:
-            until(lambda: state(api, name)[1] == code, PATIENCE_S)
+        if codes:
+            until(lambda: state(api, name)[1] in codes, PATIENCE_S)
             neighbour()
             camera.show(world_film())
         until(lambda: state(api, name) == ("live", ""), PATIENCE_S)
