@@ -55,6 +55,7 @@ def run(full: bool, progress: Progress) -> list[Check]:
     with ServerProcess() as server, Api(server.url) as api:
         progress("films are made")
         films = [_film(server.videos / f"film-{n}.mp4", n + 1) for n in range(_FILMS)]
+        rate = sum(_bits(films)) / len(films) / 1e6
         with CameraFarm(CAMERAS, films) as farm:
             names = _watch_all(api, farm.urls, progress)
             time.sleep(SETTLE_S)
@@ -64,7 +65,6 @@ def run(full: bool, progress: Progress) -> list[Check]:
             until(lambda: api.stream(names[0])["state"] == "offline", 30, "the dead camera is missed")
             progress("one of them is dead")
             after = _look(server, api, farm, names[1:], seconds / 4)
-    rate = sum(_bits(films)) / len(films) / 1e6
     return judge(before, after, f"720p{FPS} at {rate:.1f} Mbit/s, a keyframe every {KEYFRAME_S:.0f} s")
 
 
