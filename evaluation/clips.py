@@ -35,8 +35,10 @@ def _panorama(width: int, height: int, seed: int) -> Picture:
     return np.stack([127 + 100 * wave for wave in waves], axis=-1).astype(np.uint8)
 
 
-def write_video(path: Path, pictures: Iterator[Picture], fps: int, crf: int = 23, gop_s: float = 1.0) -> Path:
-    """Encode pictures (even sides) as H.264 without B-frames."""
+def write_video(
+    path: Path, pictures: Iterator[Picture], fps: int, crf: int = 23, gop_s: float = 1.0, steady: bool = False
+) -> Path:
+    """Encode pictures (even sides) as H.264 without B-frames. steady: no keyframes but those, as most cameras do it."""
     with av.open(str(path), "w") as container:
         first = next(pictures)
         stream = container.add_stream("libx264", rate=fps)
@@ -45,6 +47,8 @@ def write_video(path: Path, pictures: Iterator[Picture], fps: int, crf: int = 23
         # One slice a picture, as cameras send it; x264's slice threads would make as many as there are cores.
         stream.thread_type = "FRAME"
         stream.options = {"preset": "veryfast", "crf": str(crf), "bf": "0", "g": str(max(1, round(fps * gop_s)))}
+        if steady:
+            stream.options |= {"sc_threshold": "0"}
         stream.codec_context.time_base = Fraction(1, fps)
         for n, picture in enumerate(_chained(first, pictures)):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")

@@ -88,6 +88,21 @@ _ALL = (
         limit_s=(400, 1800),
     ),
     Bench(
+        "cameras",
+        "twenty cameras at once, of which one dies",
+        (
+            Part(
+                "evaluation.cameras",
+                (
+                    Owed("cameras.sampled_fps", "frames/s", ">= 0.5"),
+                    Owed("cameras.evenness", "ratio", ">= 0.8"),
+                    Owed("cameras.dead_change", "%", "<= 5"),
+                ),
+            ),
+        ),
+        limit_s=(400, 1200),
+    ),
+    Bench(
         "stall",
         "perception and memory go on while reasoning stands still",
         (

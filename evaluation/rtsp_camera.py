@@ -1,8 +1,9 @@
-"""A small RTSP camera that plays a file over and over, for tests and benchmarks: H.264 and AAC, interleaved in TCP.
+"""A small RTSP camera that plays a file over and over, for tests and benchmarks: H.264 or H.265 and AAC, TCP or UDP.
 
-The protocol is RTSP/1.0 (RFC 2326) with RTP made by FFmpeg's muxer through PyAV. A camera can die and come back, stay
-mute (accepts, never answers), fall silent (answers, sends nothing) and ask for a password, so that a server's patience
-can be tested. Run it by hand: `python -m evaluation.rtsp_camera FILE [PORT]`.
+The protocol is RTSP/1.0 (RFC 2326); `evaluation.rtp` makes the packets. A camera can die and come back, stay mute
+(accepts, never answers), fall silent (answers, sends nothing), slam the door (accepts and closes), ask for a password,
+speak one transport only, and send whatever programme it is given, so that a server's patience can be tested.
+Run it by hand: `python -m evaluation.rtsp_camera FILE [PORT]`.
 """
 
 import base64
@@ -12,33 +13,32 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self, cast
+from typing import BinaryIO, Final, Literal, Protocol, Self
 
-import av
-from av.audio.codeccontext import AudioCodecContext
-from av.container import OutputContainer
-from av.stream import Stream
+from evaluation.rtp import Film, Piece, RtpSender, read_film
 
-Behaviour = Literal["normal", "mute", "silent"]
+Behaviour = Literal["normal", "mute", "silent", "slam"]
+Transport = Literal["tcp", "udp"]
+Programme = Callable[[], Iterable[Piece]]
+"""What is sent to one client, in the order of `at_s`, counted from its PLAY."""
 
-_FIRST_PAYLOAD_TYPE = 96
-_RTP_PACKET_BYTES = 1400
-_LOOP_GAP_S = 0.1
-"""Between two rounds of the file: the muxer refuses a time that does not grow."""
-_RTCP_TYPES = range(200, 205)
+_REPORT_S: Final = 5.0
+"""Between two sender reports of a track."""
 
 
 class RtspCamera:
-    """Serves `path` at `url`, to any number of clients at once, each from the file's beginning.
+    """Serves a film, or the file at a path, at `url`: to any number of clients at once, each from its beginning.
 
     user and password: ask for basic authentication. loop: start again at the end, else close the connection.
+    programme: what to send in the place of the film. transports: those that a client may choose.
     """
 
     def __init__(
         self,
-        path: str,
+        media: str | Film,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -46,13 +46,18 @@ class RtspCamera:
         password: str = "",
         loop: bool = True,
         behaviour: Behaviour = "normal",
+        programme: Programme | None = None,
+        transports: Collection[Transport] = ("tcp", "udp"),
     ) -> None:
-        self.path = path
+        self.film = read_film(media) if isinstance(media, str) else media
         self.behaviour: Behaviour = behaviour
-        self.loop = loop
-        self.connections = 0
-        """How many clients have ever connected."""
-        self.sdp = describe(path)
+        self.programme: Programme = programme or (self._endless if loop else self._once)
+        self.transports = transports
+        self.connected_s: list[float] = []
+        """When each client that ever came connected, on the monotonic clock."""
+        self.sdp = self.film.sdp
+        self.used: Transport | None = None
+        """What the newest client chose."""
         self._user, self._password = user, password
         self._host, self._port = host, port
         self._listener: socket.socket | None = None
@@ -62,6 +67,11 @@ class RtspCamera:
     def port(self) -> int:
         """The port it listens on."""
         return self._port
+
+    @property
+    def connections(self) -> int:
+        """How many clients have ever connected."""
+        return len(self.connected_s)
 
     @property
     def url(self) -> str:
@@ -85,6 +95,15 @@ class RtspCamera:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
+        self.drop()
+
+    def show(self, film: Film) -> None:
+        """Another film from now on: clients are dropped, and find it when they come again."""
+        self.film, self.sdp = film, film.sdp
+        self.drop()
+
+    def drop(self) -> None:
+        """End the connections that there are; who comes again is served."""
         for session in self._sessions:
             session.close()
         self._sessions.clear()
@@ -96,13 +115,22 @@ class RtspCamera:
         token = base64.b64encode(f"{self._user}:{self._password}".encode()).decode()
         return header == f"Basic {token}"
 
+    def _endless(self) -> Iterable[Piece]:
+        return self.film.endless()
+
+    def _once(self) -> Iterable[Piece]:
+        return self.film.pieces_from(0.0)
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
                 client, _ = listener.accept()
             except OSError:
                 return
-            self.connections += 1
+            self.connected_s.append(time.monotonic())
+            if self.behaviour == "slam":
+                client.close()
+                continue
             session = _Session(self, client)
             self._sessions.append(session)
             threading.Thread(target=session.serve, name="rtsp-session", daemon=True).start()
@@ -112,6 +140,16 @@ class RtspCamera:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.stop()
+
+
+class _Way(Protocol):
+    """How a track's packets reach the client."""
+
+    def send(self, packets: Iterable[bytes]) -> None:
+        """RTP packets. Raises OSError when the client is gone."""
+
+    def send_report(self, report: bytes) -> None:
+        """An RTCP packet."""
 
 
 @dataclass
@@ -127,15 +165,20 @@ class _Session:
     def __init__(self, camera: RtspCamera, client: socket.socket) -> None:
         self._camera = camera
         self._socket = client
+        # Each write is a whole answer or picture: nothing is to wait for more.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._closed = threading.Event()
         self._sending = threading.Lock()
-        self._channels: dict[int, int] = {}
+        self._ways: dict[int, _Way] = {}
+        self._ports: list[socket.socket] = []
 
     def close(self) -> None:
         self._closed.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        for port in self._ports:
+            port.close()
 
     def serve(self) -> None:
         try:
@@ -152,6 +195,15 @@ class _Session:
             return
         finally:
             self.close()
+
+    def send(self, data: bytes) -> None:
+        """Bytes of the connection. Raises OSError when it is closed."""
+        if self._closed.is_set():
+            raise ConnectionResetError
+        with self._sending:
+            self._socket.sendall(data)
+
+    # ------------------------------------------------------------ requests
 
     def _answer(self, request: _Request) -> bool:
         """Reply to one request; False ends the connection."""
@@ -178,151 +230,90 @@ class _Session:
         return True
 
     def _setup(self, request: _Request) -> None:
-        interleaved = re.search(r"interleaved=(\d+)-(\d+)", request.headers.get("transport", ""))
-        if interleaved is None:
+        track, wanted = int(request.url.rsplit("=", 1)[-1]), request.headers.get("transport", "")
+        interleaved = re.search(r"interleaved=(\d+)-(\d+)", wanted)
+        ports = re.search(r"client_port=(\d+)-(\d+)", wanted)
+        if interleaved is not None and "tcp" in self._camera.transports:
+            self._camera.used = "tcp"
+            self._ways[track] = _Interleaved(self, int(interleaved[1]))
+            transport = f"RTP/AVP/TCP;unicast;interleaved={interleaved[1]}-{interleaved[2]}"
+        elif interleaved is None and ports is not None and "udp" in self._camera.transports:
+            self._camera.used = "udp"
+            way = self._ways[track] = _Datagrams(self._socket, int(ports[1]), int(ports[2]))
+            self._ports += [way.media, way.control]
+            transport = f"RTP/AVP;unicast;client_port={ports[1]}-{ports[2]};server_port={way.server_ports}"
+        else:
             self._reply(request, "461 Unsupported Transport", [])
             return
-        track = int(request.url.rsplit("=", 1)[-1])
-        self._channels[track] = int(interleaved[1])
-        transport = f"Transport: RTP/AVP/TCP;unicast;interleaved={interleaved[1]}-{interleaved[2]}"
-        self._reply(request, "200 OK", [transport, "Session: 1"])
+        self._reply(request, "200 OK", [f"Transport: {transport}", "Session: 1"])
 
     def _reply(self, request: _Request, status: str, headers: list[str], body: str = "") -> None:
         lines = [f"RTSP/1.0 {status}", f"CSeq: {request.headers.get('cseq', '0')}", *headers]
         if body:
             lines.append(f"Content-Length: {len(body)}")
-        with self._sending:
-            self._socket.sendall(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
+        self.send(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
 
-    def send_rtp(self, channel: int, packet: bytes) -> None:
-        """One RTP or RTCP packet, framed as RFC 2326 section 10.12 says."""
-        if self._closed.is_set():
-            raise ConnectionResetError
-        number = channel + 1 if packet[1] in _RTCP_TYPES else channel
-        with self._sending:
-            self._socket.sendall(b"$" + bytes([number]) + len(packet).to_bytes(2, "big") + packet)
+    # ------------------------------------------------------------ media
 
     def _pump(self) -> None:
-        """Send the file at its own pace until the client goes away."""
-        player = _Player(self, self._channels)
+        """Send the programme at its own pace until it ends or the client goes away."""
+        tracks = self._camera.film.tracks
+        senders = {track: RtpSender(track, tracks[track].clock) for track in self._ways}
+        reported: dict[int, float] = {}
+        began = time.monotonic()
         try:
-            while not self._closed.is_set():
-                player.play_once(self._camera.path)
-                if not self._camera.loop:
-                    break
+            for piece in self._camera.programme():
+                if piece.track not in senders:
+                    continue
+                if self._closed.wait(max(0.0, piece.at_s - (time.monotonic() - began))):
+                    return
+                way, sender = self._ways[piece.track], senders[piece.track]
+                if piece.at_s - reported.get(piece.track, -_REPORT_S) >= _REPORT_S:
+                    reported[piece.track] = piece.at_s
+                    way.send_report(sender.report(piece.ticks))
+                way.send(sender.packets(piece))
         except OSError:
             return
         finally:
             self.close()
 
 
-class _Sink:
-    """The file that FFmpeg's RTP muxer believes it writes: each write is one packet."""
+class _Interleaved:
+    """Within the connection, framed as RFC 2326 section 10.12 says."""
 
     def __init__(self, session: _Session, channel: int) -> None:
         self._session, self._channel = session, channel
 
-    def write(self, data: bytes) -> int:
-        self._session.send_rtp(self._channel, bytes(data))
-        return len(data)
+    def send(self, packets: Iterable[bytes]) -> None:
+        head = b"$" + bytes([self._channel])
+        # A picture is one write: many small ones would cost more than all the rest.
+        self._session.send(b"".join(head + len(one).to_bytes(2, "big") + one for one in packets))
+
+    def send_report(self, report: bytes) -> None:
+        self._session.send(b"$" + bytes([self._channel + 1]) + len(report).to_bytes(2, "big") + report)
 
 
-class _Player:
-    """Sends a file to one session, round after round on one time line."""
+class _Datagrams:
+    """To the client's pair of ports."""
 
-    def __init__(self, session: _Session, channels: dict[int, int]) -> None:
-        self._session, self._channels = session, channels
-        self._muxers: dict[int, tuple[OutputContainer, Stream]] = {}
-        self._started = time.monotonic()
-        self._base_s = 0.0
+    def __init__(self, connection: socket.socket, media: int, control: int) -> None:
+        own, client = connection.getsockname()[0], connection.getpeername()[0]
+        self.media, self.control = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        for port, number in ((self.media, media), (self.control, control)):
+            port.bind((own, 0))
+            port.connect((client, number))
 
-    def play_once(self, path: str) -> None:
-        end_s, first_s = 0.0, None
-        with av.open(path) as container:
-            streams = _tracks(container)
-            for packet in container.demux(list(streams.values())):
-                track = next(number for number, stream in streams.items() if stream.index == packet.stream.index)
-                if packet.dts is None or packet.pts is None or track not in self._channels:
-                    continue
-                at_s = float(packet.dts * packet.time_base)
-                first_s = at_s if first_s is None else first_s
-                # The time line starts at 0 even where B-frames make the first dts negative.
-                at_s -= first_s
-                end_s = max(end_s, at_s + float((packet.duration or 0) * packet.time_base))
-                self._wait_until(self._base_s + at_s)
-                self._send(track, packet, self._base_s - first_s)
-        self._base_s += end_s + _LOOP_GAP_S
+    @property
+    def server_ports(self) -> str:
+        """As a SETUP names them."""
+        return f"{self.media.getsockname()[1]}-{self.control.getsockname()[1]}"
 
-    def _wait_until(self, media_s: float) -> None:
-        ahead = media_s - (time.monotonic() - self._started)
-        if ahead > 0:
-            time.sleep(ahead)
+    def send(self, packets: Iterable[bytes]) -> None:
+        for one in packets:
+            self.media.send(one)
 
-    def _send(self, track: int, packet: "av.Packet[Any]", shift_s: float) -> None:
-        if track not in self._muxers:
-            sink = _Sink(self._session, self._channels[track])
-            options = {"payload_type": str(_FIRST_PAYLOAD_TYPE + track)}
-            muxer = av.open(sink, "w", format="rtp", buffer_size=_RTP_PACKET_BYTES, options=options)
-            self._muxers[track] = (muxer, muxer.add_stream_from_template(packet.stream))
-        muxer, stream = self._muxers[track]
-        shift = round(shift_s / packet.time_base)
-        packet.pts, packet.dts = (packet.pts or 0) + shift, (packet.dts or 0) + shift
-        packet.stream = stream
-        muxer.mux(packet)
-
-
-def describe(path: str) -> str:
-    """The session description (SDP, RFC 8866) of a file's first video and first audio track."""
-    lines = ["v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=camera", "c=IN IP4 127.0.0.1", "t=0 0"]
-    with av.open(path) as container:
-        for track, stream in _tracks(container).items():
-            lines += _describe_video(track, stream) if stream.type == "video" else _describe_audio(track, stream)
-    return "\r\n".join(lines) + "\r\n"
-
-
-def _tracks(container: av.container.InputContainer) -> dict[int, Stream]:
-    chosen: list[Stream] = [*container.streams.video[:1], *container.streams.audio[:1]]
-    return dict(enumerate(chosen))
-
-
-def _describe_video(track: int, stream: Stream) -> list[str]:
-    extradata = bytes(stream.codec_context.extradata or b"")
-    sets = _parameter_sets(extradata)
-    sprop = ",".join(base64.b64encode(one).decode() for one in sets)
-    number = _FIRST_PAYLOAD_TYPE + track
-    return [
-        f"m=video 0 RTP/AVP {number}",
-        f"a=rtpmap:{number} H264/90000",
-        f"a=fmtp:{number} packetization-mode=1; sprop-parameter-sets={sprop}; profile-level-id={sets[0][1:4].hex()}",
-        f"a=control:trackID={track}",
-    ]
-
-
-def _describe_audio(track: int, stream: Stream) -> list[str]:
-    number, context = _FIRST_PAYLOAD_TYPE + track, cast(AudioCodecContext, stream.codec_context)
-    config = bytes(context.extradata or b"").hex()
-    mode = "profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3"
-    return [
-        f"m=audio 0 RTP/AVP {number}",
-        f"a=rtpmap:{number} MPEG4-GENERIC/{context.sample_rate}/{context.channels}",
-        f"a=fmtp:{number} {mode};config={config}",
-        f"a=control:trackID={track}",
-    ]
-
-
-def _parameter_sets(avcc: bytes) -> list[bytes]:
-    """SPS and PPS out of an AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.2.4.1)."""
-    sets: list[bytes] = []
-    position, counts = 6, [avcc[5] & 31]
-    for kind in range(2):
-        if kind == 1:
-            counts.append(avcc[position])
-            position += 1
-        for _ in range(counts[kind]):
-            length = int.from_bytes(avcc[position : position + 2], "big")
-            sets.append(avcc[position + 2 : position + 2 + length])
-            position += 2 + length
-    return sets
+    def send_report(self, report: bytes) -> None:
+        self.control.send(report)
 
 
 def _read_request(reader: BinaryIO) -> _Request | None:

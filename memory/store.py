@@ -59,6 +59,7 @@ class Store:
         self.folder = folder
         self.broken = False
         self._logged_bytes = 0
+        self._closed = False
         self.db = _connect(folder / FILE_NAME)
         try:
             self._check_format()
@@ -195,7 +196,8 @@ class Store:
         Raises sqlite3.Error: SQLite's own checkpoints would hide that the disk failed, and the log would be given up.
         """
         self._logged_bytes += growth + _COMMIT_BYTES
-        if self._logged_bytes >= _CHECKPOINT_BYTES:
+        # The work that was done may have been to take the store away.
+        if self._logged_bytes >= _CHECKPOINT_BYTES and not self._closed:
             self._logged_bytes = 0
             self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
@@ -207,6 +209,7 @@ class Store:
 
     def close(self) -> None:
         """Give back both connections."""
+        self._closed = True
         self._read_db.close()
         self.db.close()
 

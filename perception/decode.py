@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import av
@@ -124,6 +125,17 @@ class VideoDecoder:
         unit.pts, unit.dts = packet.pts_us, packet.pts_us if packet.dts_us is None else packet.dts_us
         yield from self._decode(unit)
 
+    def decode_alone(self, packet: Packet) -> Iterator[Picture]:
+        """A keyframe's picture, at once: a decoder that reorders would hold it back until others come.
+
+        What comes next must be a keyframe again. Raises as `decode`.
+        """
+        try:
+            yield from self.decode(packet)
+            yield from self._decode(None)
+        finally:
+            self._context.flush_buffers()
+
     def flush(self) -> Iterator[Picture]:
         """What the decoder still holds."""
         yield from self._decode(None)
@@ -209,6 +221,12 @@ def is_picture(codec: str) -> bool:
     return codec in _PICTURES
 
 
+def is_video(codec: str) -> bool:
+    """Whether pictures may refer to others."""
+    return not is_picture(codec) and not is_sound(codec)
+
+
+@lru_cache(maxsize=64)
 def is_sound(codec: str) -> bool:
     """Whether this codec carries sound."""
     try:

@@ -1,11 +1,11 @@
 """One stream's way through perception: packets in; samples to encode and records that need no encoder out, in order."""
 
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
+from perception.backlog import ROOM_PACKETS, Backlog, Input
 from perception.clock import MediaClock
 from perception.config import SampleConfig, SoundConfig
 from perception.cuts import CutDetector
@@ -13,13 +13,18 @@ from perception.decode import (
     Picture,
     SoundDecoder,
     Undecodable,
+    VideoDecoder,
     is_keyframe,
     is_picture,
     is_sound,
+    is_video,
 )
 from perception.evidence import EvidenceMaker, Stored
+from perception.keyframes import KeyframeMeter
+from perception.lane_state import LaneState
 from perception.messages import (
     Barrier,
+    Decoded,
     Fault,
     FileSource,
     Gap,
@@ -29,7 +34,6 @@ from perception.messages import (
     RtspSource,
     SessionEnded,
     SessionStarted,
-    State,
     StreamEnded,
     Unchanged,
 )
@@ -38,16 +42,15 @@ from perception.sound import SpeechDetector, SpeechSpan
 from perception.stillness import StillnessDetector
 from perception.tracks import Decoder, Seeing, Tracks
 
-QUEUE_PACKETS: Final = 600
-"""A live stream's packets that may wait to be decoded: twenty seconds of a usual camera."""
-ROOM_PACKETS: Final = 64
-"""A file's or fast sender's packets that may wait."""
 _STUMBLED: Final = Fault("source_invalid", "something in this media could not be perceived; the rest goes on")
 _NO_PICTURE: Final = Fault("source_invalid", "not one picture could be decoded; check the codec and its parameter sets")
+_NO_PICTURE_US: Final = 10_000_000
+"""A session that has given video for so long and no picture is told about before it ends."""
 _GAP_LEAST_US: Final = 1_000_000
 """A break shorter than this between two sessions is no gap."""
+_LOSS_GAP_US: Final = 2_500_000
+"""What was dropped within a session is a gap if it took longer; pictures that come less often than usual are none."""
 
-Input = Packet | SessionStarted | SessionEnded | Barrier
 Record = Unchanged | Gap | StreamEnded
 
 
@@ -69,38 +72,16 @@ Item = Sample | SpeechSpan | Barrier | Record
 class _Session:
     """One connection of a sender or camera.
 
-    number: -1 before the first. units: of video that came. undecodable: why none of it can become a picture.
+    number: -1 before the first. began_us: on the clock of arrivals. units: of video that came. undecodable: why none of
+    it can become a picture.
     """
 
     number: int
+    began_us: int = 0
     is_over: bool = False
     units: int = 0
     pictures: int = 0
     undecodable: Fault | None = None
-
-
-@dataclass
-class Counters:
-    """What happened to the stream's frames."""
-
-    received: int = 0
-    sampled: int = 0
-    encoded: int = 0
-    dropped: int = 0
-
-
-@dataclass
-class LaneState:
-    """What the outside sees of a stream."""
-
-    state: State = "connecting"
-    fault: Fault | None = None
-    codec: str | None = None
-    width: int = 0
-    height: int = 0
-    last_media_us: int = -1
-    last_arrival_us: int = -1
-    counters: Counters = field(default_factory=Counters)
 
 
 class Lane:
@@ -118,7 +99,7 @@ class Lane:
         self._sound_config = sound
         self.out = LaneState()
         self._passing: Fault | None = None
-        self._queue: deque[Input] = deque()
+        self._backlog = Backlog(self.live, self._is_keyframe)
         self._tracks = Tracks(sample.max_pixels, sound.enabled)
         self._signer, self._changes = Signer(), ChangeDetector(sample.change)
         self._stillness = StillnessDetector()
@@ -129,26 +110,48 @@ class Lane:
         self._cut_us: int | None = None
         self._session = _Session(-1)
         self._skipping_to_keyframe = False
+        self._spared = False
+        self._keyframes = KeyframeMeter()
+        self._overloaded = False
+        """Something was dropped since the last picture."""
         self._wiped: list[tuple[int, int, int]] = []
 
     # ------------------------------------------------------------ in
 
-    def take(self, message: Input) -> list[Record]:
-        """Queue a message. A live stream that is too far behind loses its oldest packets: the gap comes back."""
-        self._queue.append(message)
-        if not self.live or len(self._queue) <= QUEUE_PACKETS:
-            return []
-        kept = [one for one in self._queue if not isinstance(one, Packet)]
-        lost = len(self._queue) - len(kept)
-        self._queue = deque(kept)
-        self._skipping_to_keyframe = True
-        self.out.counters.dropped += lost
-        last = max(0, self.out.last_media_us)
-        return [Gap(self.stream, last, last + 1, "overload")]
+    def take(self, message: Input) -> None:
+        """Queue a message. A live stream of which too many wait loses them, and goes on with its next keyframe."""
+        self._measure(message)
+        lost = self._backlog.put(message)
+        if lost:
+            self._skipping_to_keyframe = True
+            self._lose(lost)
+
+    def _measure(self, message: Input) -> None:
+        """How often keyframes come is seen here: some of them will be dropped."""
+        if isinstance(message, SessionStarted):
+            self._keyframes = KeyframeMeter()
+        elif self.live and isinstance(message, Packet) and is_video(message.codec) and self._is_keyframe(message):
+            self._keyframes.saw(message.arrival_us)
+
+    def catch_up(self, now_us: int) -> None:
+        """Where a live stream is too late, drop what waits before a keyframe that came lately."""
+        self._lose(self._backlog.catch_up(now_us))
+
+    def _lose(self, packets: int) -> None:
+        self.out.counters.dropped += packets
+        self._overloaded = self._overloaded or packets > 0
+
+    def waited_us(self, now_us: int) -> int:
+        """How long the oldest message has waited."""
+        return self._backlog.waited_us(now_us)
+
+    def spare(self, spared: bool) -> None:
+        """Whether to decode keyframes alone, as far as they come often enough."""
+        self._spared = spared
 
     def barriers(self) -> list[Barrier]:
         """Those that wait behind media: who closes the stream answers them."""
-        return [message for message in self._queue if isinstance(message, Barrier)]
+        return self._backlog.barriers()
 
     def set_fps(self, fps: float) -> None:
         """Sample at another rate from now on."""
@@ -165,18 +168,18 @@ class Lane:
     @property
     def room(self) -> bool:
         """Whether a source that can wait should send more."""
-        return len(self._queue) < ROOM_PACKETS
+        return len(self._backlog) < ROOM_PACKETS
 
     @property
     def busy(self) -> bool:
         """Whether something waits to be decoded."""
-        return bool(self._queue)
+        return len(self._backlog) > 0
 
     # ------------------------------------------------------------ work
 
     def advance(self) -> list[Item]:
         """Work on the next message."""
-        return list(self._handle(self._queue.popleft()))
+        return list(self._handle(self._backlog.get()))
 
     def fail(self) -> bool:
         """Something went wrong with a message that no rule foresees. False: that has been told already."""
@@ -192,7 +195,7 @@ class Lane:
         if not self.live:
             return items
         samples = [item for item in items if isinstance(item, Sample)]
-        if len(samples) <= 1 or len(self._queue) < ROOM_PACKETS:
+        if len(samples) <= 1 or len(self._backlog) < ROOM_PACKETS:
             return items
         newest = samples[-1]
         cuts = [sample.cut_us for sample in samples if sample.cut]
@@ -217,7 +220,7 @@ class Lane:
     def _begin_session(self, first: SessionStarted | Packet) -> None:
         self._clock.begin_session(first.arrival_us, first.arrival_wall_us)
         self._tracks.close()
-        self._session = _Session(first.session)
+        self._session = _Session(first.session, first.arrival_us)
         self._stillness = StillnessDetector()
         self._skipping_to_keyframe = False
 
@@ -287,12 +290,33 @@ class Lane:
     # ------------------------------------------------------------ pictures
 
     def _see(self, decoder: Seeing, packet: Packet) -> Iterator[Item]:
-        self._session.units += 1
-        if self._skipping_to_keyframe and not self._is_keyframe(packet):
-            self.out.counters.dropped += 1
-            return
-        self._skipping_to_keyframe = False
-        yield from self._pictures(decoder.decode(packet), packet.arrival_us)
+        session = self._session
+        session.units += 1
+        if session.pictures == 0 and packet.arrival_us - session.began_us > _NO_PICTURE_US:
+            self.out.fault = session.undecodable or _NO_PICTURE
+        alone = False
+        if self.live:
+            keyframe = self._is_keyframe(packet)
+            alone = self._does_with_keyframes(packet)
+            if not keyframe and (alone or self._skipping_to_keyframe):
+                self.out.counters.dropped += 1
+                return
+            # What follows a keyframe that was decoded alone refers to pictures that the decoder no longer has.
+            self._skipping_to_keyframe = alone
+        if alone and isinstance(decoder, VideoDecoder):
+            yield from self._pictures(decoder.decode_alone(packet), packet.arrival_us)
+        else:
+            yield from self._pictures(decoder.decode(packet), packet.arrival_us)
+
+    def _does_with_keyframes(self, packet: Packet) -> bool:
+        """Whether this video's keyframes have to do, for now."""
+        alone = self._spared and is_video(packet.codec) and self._keyframes.close(packet.arrival_us)
+        decoded: Decoded = "keyframes" if alone else "all"
+        if decoded != self.out.decoded:
+            self.out.decoded = decoded
+            # How much a shot moves from picture to picture is to be learnt anew.
+            self._cuts = CutDetector()
+        return alone
 
     def _is_keyframe(self, packet: Packet) -> bool:
         if is_picture(packet.codec) or packet.keyframe:
@@ -318,6 +342,9 @@ class Lane:
             media_us = self._clock.media_us(picture.pts_us, arrival_us)
             if self._session.pictures == 1:
                 yield from self._gap(before_us, media_us)
+            elif self._overloaded and media_us - before_us > _LOSS_GAP_US:
+                yield Gap(self.stream, before_us, media_us, "overload")
+            self._overloaded = False
             if self._is_wiped(media_us, arrival_us):
                 continue
             self._note(picture, media_us, arrival_us)

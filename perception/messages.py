@@ -11,6 +11,7 @@ import msgspec
 Codec = Literal["jpeg", "png", "webp", "h264", "h265", "vp8", "vp9", "pcm_s16le", "opus"]
 Pace = Literal["real", "fast"]
 State = Literal["connecting", "live", "frozen", "offline", "ended", "failed"]
+Decoded = Literal["all", "keyframes"]
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
@@ -212,7 +213,8 @@ class StreamStatus(Message, frozen=True):
     """How a stream fares: sent at each change of state and at most once a second.
 
     received: decoded frames; sampled: looked at for encoding; encoded; dropped: lost to overload or decoding trouble.
-    last_*: of the newest decoded frame, -1 before the first. codec and size are of the video.
+    last_*: of the newest decoded frame, -1 before the first. codec and size are of the video. decoded: `keyframes`
+    while the process does not keep up with all of them.
     """
 
     stream: str
@@ -229,6 +231,7 @@ class StreamStatus(Message, frozen=True):
     sampled_fps: float
     last_media_us: int
     last_arrival_us: int
+    decoded: Decoded = "all"
 
 
 class StreamClosed(Message, frozen=True):

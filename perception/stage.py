@@ -31,6 +31,7 @@ from perception.messages import (
 )
 from perception.scribe import Scribe, Transcribe
 from perception.sound import SpeechSpan
+from perception.sparing import Sparing
 from perception.window import VisualTokens, WindowFrame, WindowSink
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class _Watched:
         self.told_at_us = 0
         self.owes = False
         """Something has happened that no status tells yet."""
+        self.spent_us = 0
+        """What decoding took since the last look at the load."""
 
     def status_due(self, now_us: int) -> bool:
         """When the state changed, and once a second while frames come."""
@@ -80,7 +83,7 @@ class _Watched:
     def state(self) -> tuple[object, ...]:
         """What is told at once."""
         out = self.lane.out
-        return (out.state, out.fault, out.codec, out.width, out.height)
+        return (out.state, out.fault, out.codec, out.width, out.height, out.decoded)
 
 
 class PerceptionStage:
@@ -110,6 +113,7 @@ class PerceptionStage:
         """The stream whose turn it is when the next step begins."""
         self._encoding_us = float(_FIRST_GUESS_US)
         """What a frame has cost lately."""
+        self._sparing, self._worked_us = Sparing(), 0
         self._answers: list[PerceptionOutput] = []
 
     def room(self, stream: str) -> bool:
@@ -135,7 +139,7 @@ class PerceptionStage:
                 self._wipe(message)
             case Packet() | SessionStarted() | SessionEnded() | Barrier():
                 if message.stream in self._streams:
-                    self._answers.extend(self._streams[message.stream].lane.take(message))
+                    self._streams[message.stream].lane.take(message)
                 elif isinstance(message, Barrier):
                     self._answers.append(message)
 
@@ -155,6 +159,8 @@ class PerceptionStage:
 
     def step(self) -> list[PerceptionOutput]:
         """Decode a piece of each stream, encode what came of it."""
+        began_us = self._clock()
+        self._keep_up(began_us)
         outputs, self._answers = self._answers, []
         advanced = self._take_turns()
         outputs.extend(self._encode(advanced))
@@ -165,7 +171,22 @@ class PerceptionStage:
                 # Who asks for a barrier wants to know what there is by now.
                 watched.told = ()
         outputs.extend(self._statuses())
+        self._worked_us += self._clock() - began_us
         return outputs
+
+    def _keep_up(self, now_us: int) -> None:
+        """Live streams that are late lose what is old; what costs too much is watched by its keyframes alone."""
+        live = {name: watched for name, watched in self._streams.items() if watched.lane.live}
+        if self._sparing.due(now_us):
+            spent = {name: watched.spent_us for name, watched in live.items()}
+            behind_us = max((watched.lane.waited_us(now_us) for watched in live.values()), default=0)
+            spared = self._sparing.look(spent, behind_us, self._worked_us, now_us)
+            self._worked_us = 0
+            for name, watched in live.items():
+                watched.spent_us = 0
+                watched.lane.spare(name in spared)
+        for watched in live.values():
+            watched.lane.catch_up(now_us)
 
     def _may_advance(self, watched: _Watched) -> bool:
         lane = watched.lane
@@ -179,7 +200,7 @@ class PerceptionStage:
         while waiting:
             stream = waiting.popleft()
             watched = self._streams[stream]
-            items = self._advance(watched.lane)
+            items = self._advance(watched)
             found.setdefault(stream, []).extend(items)
             samples += sum(isinstance(item, Sample) for item in items)
             if self._may_advance(watched):
@@ -196,12 +217,15 @@ class PerceptionStage:
         start = names.index(self._first) if self._first in self._streams else 0
         return [name for name in names[start:] + names[:start] if self._may_advance(self._streams[name])]
 
-    def _advance(self, lane: Lane) -> list[Item]:
+    def _advance(self, watched: _Watched) -> list[Item]:
+        began_us = self._clock()
         try:
-            return lane.advance()
+            return watched.lane.advance()
         except Exception as error:  # noqa: BLE001 - what media makes of a library is that stream's fault alone
-            self._fail(lane, error)
+            self._fail(watched.lane, error)
             return []
+        finally:
+            watched.spent_us += self._clock() - began_us
 
     def _fail(self, lane: Lane, error: Exception) -> None:
         if lane.fail():
@@ -287,5 +311,5 @@ class PerceptionStage:
             watched.lane.stream, out.state, out.fault, out.codec, out.width, out.height,
             counters.received, counters.sampled, counters.encoded, counters.dropped,
             watched.received.look(counters.received, now_us), watched.sampled.look(counters.sampled, now_us),
-            out.last_media_us, out.last_arrival_us,
+            out.last_media_us, out.last_arrival_us, out.decoded,
         )  # fmt: skip

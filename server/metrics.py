@@ -72,6 +72,9 @@ class Metrics:
             "omnilive_stream_live", "1 while frames come, of a camera, file or push", ["stream", "source"],
             registry=registry,
         )  # fmt: skip
+        self.keyframes_only = Gauge(
+            "omnilive_keyframes_only", "1 while a stream's keyframes alone are decoded", ["stream"], registry=registry
+        )
         self.streams = Gauge("omnilive_streams", "Streams, by state", ["state"], registry=registry)
         self.memory_bytes = Gauge("omnilive_memory_bytes", "Store of a stream", ["stream"], registry=registry)
         self.memory_events = Gauge("omnilive_memory_events", "Events of a stream", ["stream"], registry=registry)
@@ -104,6 +107,7 @@ class Metrics:
             before = counted[outcome]
             self.frames.labels(stream, outcome).inc(now - before if now >= before else now)
             counted[outcome] = now
+        self.keyframes_only.labels(stream).set(status.decoded == "keyframes")
 
     def count_restarts(self, stage: str, restarts: int) -> None:
         """Take over a stage's number of restarts."""
@@ -118,7 +122,7 @@ class Metrics:
             _remove(self.frames, stream, outcome)
         for outcome in ("accepted", "dropped"):
             _remove(self.pushed, stream, outcome)
-        for gauge in (self.lag, self.memory_bytes, self.memory_events):
+        for gauge in (self.lag, self.keyframes_only, self.memory_bytes, self.memory_events):
             _remove(gauge, stream)
         for source in _SOURCES:
             _remove(self.live, stream, source)

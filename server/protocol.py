@@ -22,6 +22,7 @@ STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 Pace = Literal["real", "fast"]
 State = Literal["connecting", "live", "frozen", "offline", "ended", "failed"]
+Decoded = Literal["all", "keyframes"]
 TimeSpec = Annotated[str | float | None, WithJsonSchema(TIME)]
 """RFC 3339 with offset, `-10m` before now, or seconds of media time."""
 
@@ -220,7 +221,7 @@ class OptionsView(Reply):
 
 
 class StreamReply(Reply):
-    """A stream and how it fares."""
+    """A stream and how it fares. decoded: `keyframes` alone of its video while the server cannot keep up with all."""
 
     id: str
     state: State
@@ -232,6 +233,7 @@ class StreamReply(Reply):
     frames: FramesView
     size: tuple[int, int] | None
     codec: str | None
+    decoded: Decoded
     memory: MemoryView
     options: OptionsView
     error: ErrorBody | None

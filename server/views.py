@@ -66,6 +66,7 @@ def stream_reply(entry: StreamEntry, clocks: Clocks) -> StreamReply:
         ),
         size=None if status is None or status.width <= 0 else (status.width, status.height),
         codec=None if status is None else status.codec,
+        decoded="all" if status is None else status.decoded,
         memory=_memory(entry),
         options=_options(entry),
         error=None if entry.error is None else error_body(entry.error),

@@ -44,13 +44,16 @@ def packets(
 
     first_us: stamp of a track's first packet where the container gives none.
     """
-    told: set[int] = set()
+    bases: dict[int, Fraction | None] = {}
     for raw in raws:
         if raw.size == 0:
             continue
         context = raw.stream.codec_context
-        first = raw.stream.index not in told
-        told.add(raw.stream.index)
+        first = raw.stream.index not in bases
+        # Each look at a packet's makes a new fraction.
+        if first:
+            bases[raw.stream.index] = raw.time_base
+        base = bases[raw.stream.index]
         yield (
             raw,
             Packet(
@@ -59,14 +62,14 @@ def packets(
                 track=raw.stream.index,
                 codec=context.name,
                 data=bytes(raw),
-                pts_us=first_us if first and raw.pts is None else _since(raw.pts, raw, origin_us),
+                pts_us=first_us if first and raw.pts is None else _since(raw.pts, base, origin_us),
                 arrival_us=time.monotonic_ns() // 1000,
                 arrival_wall_us=time.time_ns() // 1000,
                 keyframe=raw.is_keyframe,
                 rate=getattr(context, "sample_rate", 0) or 0,
                 channels=getattr(context, "channels", 0) or 0,
                 extradata=bytes(context.extradata or b"") if first else b"",
-                dts_us=_since(raw.dts, raw, origin_us),
+                dts_us=_since(raw.dts, base, origin_us),
                 video=_parameters(context) if first and raw.stream.type == "video" else None,
             ),
         )
@@ -74,13 +77,16 @@ def packets(
 
 def microseconds(ticks: int, time_base: Fraction | None) -> int:
     """A stamp of a container in microseconds; 0 where it does not say what its ticks are."""
-    return round(ticks * time_base * 1_000_000) if time_base is not None else 0
+    if time_base is None:
+        return 0
+    # In whole numbers: a camera gives two stamps for each of a thousand packets a second.
+    return (2 * ticks * time_base.numerator * 1_000_000 + time_base.denominator) // (2 * time_base.denominator)
 
 
-def _since(ticks: int | None, raw: Raw, origin_us: int) -> int | None:
-    if ticks is None or raw.time_base is None:
+def _since(ticks: int | None, base: Fraction | None, origin_us: int) -> int | None:
+    if ticks is None or base is None:
         return None
-    return microseconds(ticks, raw.time_base) - origin_us
+    return microseconds(ticks, base) - origin_us
 
 
 def _parameters(context: Any) -> VideoParameters:

@@ -15,6 +15,7 @@ from perception.messages import Fault, OpenStream, Packet, SessionEnded, Session
 from perception.sources.assemble import ASSEMBLED, access_units
 from perception.sources.base import Inbox
 from perception.sources.demux import READ_ERRORS, no_picture, packets, tracks
+from perception.sources.turnstile import Turnstile
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ _PICTURE_S: Final = 8.0
 _BACKOFF_S: Final = 1.0
 _BACKOFF_MOST_S: Final = 60.0
 _OPTIONS: Final = {
-    "rtsp_transport": "tcp",
+    # By UDP only where a camera speaks nothing else.
+    "rtsp_flags": "prefer_tcp",
     "protocol_whitelist": "rtsp,rtsps,rtp,tcp,tls,udp",
     "flags": "low_delay",
     # The session description names the tracks, and the decoders are ours: with nothing to probe the first keyframe is
@@ -52,14 +54,18 @@ class RtspReader:
 
     endless: Final = True
 
-    def __init__(self, opened: OpenStream, url: str, vetting: Vetting = trusted) -> None:
+    def __init__(
+        self, opened: OpenStream, url: str, vetting: Vetting = trusted, turnstile: Turnstile | None = None
+    ) -> None:
+        """turnstile: that of all cameras; None: this one waits for no other."""
         self.stream, self._url, self._vetting = opened.stream, url, vetting
+        self._turnstile = turnstile or Turnstile(0.0)
         self.session = 0
 
     def run(self, inbox: Inbox, stop: threading.Event) -> None:
         """See `Reader.run`."""
         backoff_s = _BACKOFF_S
-        while not stop.is_set():
+        while self._turnstile.wait(stop):
             began = time.monotonic()
             fault, pictures = self._connect_and_read(inbox, stop)
             if stop.is_set():

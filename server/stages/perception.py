@@ -27,6 +27,7 @@ from perception.sources.base import Media
 from perception.sources.guard import run_guarded
 from perception.sources.inbox import SourceInbox
 from perception.sources.open import open_reader
+from perception.sources.turnstile import Turnstile
 from perception.stage import PerceptionStage
 from server.ipc.channel import Channel
 from server.ipc.inlets import RingInlet, RingOutlet
@@ -60,6 +61,7 @@ class SourcedStage:
         self._tell = tell
         self._full: dict[str, bool] = {}
         self._stops: dict[str, threading.Event] = {}
+        self._turnstile = Turnstile()
         self.live: set[str] = set()
 
     def submit(self, message: Any) -> None:
@@ -105,7 +107,7 @@ class SourcedStage:
         pace = getattr(source, "pace", "real")
         if isinstance(source, RtspSource) or pace == "real":
             self.live.add(stream)
-        reader = open_reader(opened, vetted)
+        reader = open_reader(opened, vetted, self._turnstile)
         if reader is not None or pace == "fast":
             self._full[stream] = False
         if reader is None:

@@ -16,11 +16,13 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def camera() -> Iterator[str]:
-    """The address of a running camera."""
+@pytest.fixture(params=["tcp", "udp"])
+def camera(request: Any) -> Iterator[str]:
+    """The address of a running camera that speaks one transport only."""
     script = Path(__file__).with_name("gst_camera.py")
-    with subprocess.Popen(["/usr/bin/python3", str(script)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        ["/usr/bin/python3", str(script), request.param], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
         process.kill()

@@ -292,6 +292,13 @@ def test_forgetting_all_keeps_what_comes_after(stage: MemoryStage, tools: Any) -
     assert [e.start_us for e in tools.only(tools.drive(stage, listing(tools.stream)), EventPage).events] == [40 * S]
 
 
+def test_a_stream_can_be_forgotten_when_its_log_is_due(stage: MemoryStage, tools: Any, monkeypatch: Any) -> None:
+    """A commit may be the one after which the log is moved into the database: not of one that is gone."""
+    monkeypatch.setattr("memory.store._CHECKPOINT_BYTES", 1)
+    tools.drive(stage, *three_scenes(tools), Barrier(tools.stream, 1))
+    assert tools.only(tools.drive(stage, DropMemory(tools.stream, 4)), Dropped) == Dropped(tools.stream, 4)
+
+
 def test_forgetting_an_empty_range_answers(stage: MemoryStage, tools: Any) -> None:
     gone = tools.only(tools.drive(stage, Forget(tools.stream, 4, None, 0, S)), Forgotten)
     assert (gone.events, gone.bytes, gone.start_us, gone.end_us) == ([], 0, -1, -1)

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from perception.backlog import QUEUE_PACKETS
 from perception.decode import PictureDecoder
 from perception.evidence import EvidenceMaker
-from perception.lane import QUEUE_PACKETS
 from perception.messages import (
     Barrier,
     CloseStream,
@@ -128,6 +128,20 @@ def test_a_sender_of_nothing_that_can_be_decoded_goes_offline_with_a_fault(bench
     bench.end()
     status = bench.status(bench.run())
     assert (status.state, status.fault.code) == ("offline", "source_invalid")
+
+
+def test_a_sender_of_nothing_that_can_be_decoded_is_told_while_it_sends(bench: Any) -> None:
+    bench.open(PushSource("real"))
+    bench.start()
+    for second in range(12):
+        bench.now_us = second * SECOND
+        bench.send("h264", b"\x00\x00\x00\x01\x41\x9a\x00", second * SECOND)
+        status = bench.status(bench.run())
+        assert (status.fault is None) == (second <= 10)
+    assert (status.state, status.fault.code) == ("connecting", "source_invalid")
+    bench.send("png", image(), 12 * SECOND)
+    status = bench.status(bench.run())
+    assert (status.state, status.fault) == ("live", None)
 
 
 def test_a_session_without_video_or_with_a_picture_just_ends(bench: Any) -> None:

@@ -284,6 +284,18 @@ async def test_counters_go_on_when_perception_starts_anew(rig: Any) -> None:
         assert 'stream="cam"' not in (await client.get("/metrics")).text
 
 
+async def test_a_stream_says_that_its_keyframes_have_to_do(rig: Any) -> None:
+    await rig.add()
+    async with rig.client() as client:
+        assert (await client.get("/v1/streams/cam")).json()["decoded"] == "all"
+        rig.host.say(
+            "perception",
+            StreamStatus("default/cam", "live", None, "h264", 8, 8, 9, 9, 9, 90, 1.0, 1.0, -1, -1, "keyframes"),
+        )
+        assert (await client.get("/v1/streams/cam")).json()["decoded"] == "keyframes"
+        assert 'omnilive_keyframes_only{stream="cam"} 1.0' in (await client.get("/metrics")).text
+
+
 async def test_delete_does_not_wait_for_a_hung_perception(rig: Any) -> None:
     await rig.add()
     rig.host.silent |= {CloseStream, WipeWindow}

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakecam.scripted import describing, refusing, scripted
 from reading import opened, running
-from scripted import describing, refusing, scripted
 
 from evaluation.rtsp_camera import RtspCamera
 from perception.messages import Fault, Packet, SessionEnded

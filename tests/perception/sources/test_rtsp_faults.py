@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fakecam.scripted import describing, refusing, scripted
 from reading import Inbox, opened, running
-from scripted import describing, refusing, scripted
 from writing import add_sound, write_video
 
 from evaluation.rtsp_camera import RtspCamera

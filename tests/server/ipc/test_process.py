@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from server.ipc.messages import STAGES
-from server.ipc.process import LEAN
+from server.ipc.process import LEAN, SHARING
 
 LENGTHS = """
 import torch
@@ -41,6 +41,14 @@ async def test_stages_keep_their_libraries_small(launch: Any) -> None:
     hosted = await launch()
     for stage in STAGES:
         assert LEAN.items() <= environment_of(hosted.pid(stage)).items()
+
+
+async def test_perceptions_threads_leave_the_cores_to_who_decodes(launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    hosted = await launch()
+    found = {stage: environment_of(hosted.pid(stage)).get("OMP_WAIT_POLICY") for stage in STAGES}
+    assert found == {stage: SHARING.get(stage, {}).get("OMP_WAIT_POLICY") for stage in STAGES}
+    assert found["perception"] == "PASSIVE"
 
 
 async def test_the_servers_own_environment_goes_before(launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:

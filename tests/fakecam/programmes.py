@@ -1,0 +1,76 @@
+"""What a camera may do with a film: let its stamps jump, spoil its bytes, change its picture. Each is a programme."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from evaluation.rtp import VIDEO_CLOCK, Film, Piece
+from evaluation.rtsp_camera import Programme
+
+
+def jumping(film: Film, jumps: Sequence[tuple[float, int]], first_ticks: int = 0) -> Programme:
+    """From each moment (seconds after PLAY) on, all stamps are moved by so many ticks. first_ticks: of the first."""
+
+    def programme() -> Iterator[Piece]:
+        for piece in film.endless():
+            moved = sum(ticks for at_s, ticks in jumps if piece.at_s >= at_s)
+            yield replace(piece, ticks=piece.ticks + first_ticks + moved)
+
+    return programme
+
+
+def hours(count: float) -> int:
+    """In ticks of a video's clock."""
+    return round(count * 3600 * VIDEO_CLOCK)
+
+
+def spoiled(film: Film, share: float, clean: threading.Event, seed: int = 0) -> Programme:
+    """This share of the payloads' bytes is another one than was sent, until `clean` is set."""
+    dice = random.Random(seed)
+
+    def spoil(payload: bytes) -> bytes:
+        data = bytearray(payload)
+        for place in range(len(data)):
+            if dice.random() < share:
+                data[place] ^= dice.randrange(1, 256)
+        return bytes(data)
+
+    def programme() -> Iterator[Piece]:
+        for piece in film.endless():
+            yield piece if clean.is_set() else replace(piece, payloads=tuple(map(spoil, piece.payloads)))
+
+    return programme
+
+
+def switching(films: Sequence[Film], every_s: float) -> Programme:
+    """One film after the other on one connection, each for some seconds from its beginning, over and over. Nothing but
+    the parameter sets among the pictures tells of it."""
+
+    def programme() -> Iterator[Piece]:
+        base_s, turn = 0.0, 0
+        while True:
+            for piece in films[turn % len(films)].pieces_from(base_s):
+                if piece.at_s - base_s < every_s:
+                    yield piece
+            base_s, turn = base_s + every_s, turn + 1
+
+    return programme
+
+
+def freezing(moving: Film, still: Film, frozen: Callable[[], bool]) -> Programme:
+    """The one or the other film, from the next keyframe on; both with the same parameter sets."""
+
+    def programme() -> Iterator[Piece]:
+        base_s = 0.0
+        while True:
+            film = still if frozen() else moving
+            for piece in film.pieces_from(base_s):
+                if piece.keyframe and piece.at_s > base_s and (film is still) != frozen():
+                    base_s = piece.at_s
+                    break
+                yield piece
+            else:
+                base_s += film.length_s + 0.1
+
+    return programme
