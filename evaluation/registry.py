@@ -260,6 +260,22 @@ _ALL = (
         limit_s=(900, 21_600),
     ),
     Bench(
+        "memory",
+        "whether the past is recalled where a question needs it, proves the answer, and is gone when it is forgotten",
+        (
+            Part(
+                "evaluation.memory_use",
+                (
+                    Owed("gate.now_loss", "points", "<= 1"),
+                    Owed("gate.past_gain", "points", ">= 40"),
+                    Owed("memory.evidence", "share", ">= 0.95"),
+                    Owed("memory.forgotten", "share", ">= 0.95"),
+                ),
+            ),
+        ),
+        limit_s=(600, 3600),
+    ),
+    Bench(
         "durability",
         "what is kept and what is forgotten, whatever happens to the process and its disk",
         (
