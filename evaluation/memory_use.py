@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from clients.api import Api, ApiError, Json
-from clients.demo_checks import Clock, moments_of
+from clients.demo_checks import Clock, Moment, moments_of
 from clients.live import Live
 from clients.media import VIDEO, MediaUnit, media_units
 from evaluation.checks import Check, share_check
@@ -184,7 +184,13 @@ def _ask(live: Live, question: WorldQuestion, again: str = "") -> Json:
 
 def _told(question: WorldQuestion, answer: Json, events: Sequence[Json], clock: Clock) -> Told:
     moments = moments_of(answer, events, clock, lambda _: b"")
-    return Told(question, answer["answer"], any(moment.proves(question) for moment in moments))
+    return Told(question, answer["answer"], any(proves(moment, question) for moment in moments))
+
+
+def proves(moment: Moment, question: WorldQuestion) -> bool:
+    """Whether its picture was taken while the truth could be seen; of a question that names a time, whether its event
+    holds that time, since a picture stands for all of the time until the next."""
+    return (replace(moment, frame_us=None) if question.timed else moment).proves(question)
 
 
 def _rests_on_memory(one: Told) -> bool:

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from clients.demo_checks import Moment
 from evaluation.checks import Check
-from evaluation.memory_use import Film, Seen, Told, choose, figures, is_not_known, when_shown
+from evaluation.memory_use import Film, Seen, Told, choose, figures, is_not_known, proves, when_shown
 from training.world import SECOND, World, WorldQuestion
 
 NOW = WorldQuestion("colour", "What colour is the star now?", "red", "now", 0, 1, ("red", "blue"))
@@ -35,6 +36,15 @@ def test_all_hold_where_memory_is_good() -> None:
 def test_none_holds_where_memory_is_bad(full: bool) -> None:
     held = checks(seen(0.5, 0.4, proved=0.2, forgotten=0.5), seen(0.95, 0.3), full=full)
     assert not any(check.ok for check in held.values())
+
+
+def test_a_picture_proves_what_it_shows_and_an_event_the_time_that_is_named() -> None:
+    asked = replace(PAST, truth_start_us=8, truth_end_us=10)
+    moment = Moment(0, 11, 7, 1.0, b"")
+    assert not proves(moment, asked)
+    assert proves(replace(moment, frame_us=9), asked)
+    assert proves(moment, replace(asked, timed=True))
+    assert not proves(replace(moment, end_us=7), replace(asked, timed=True))
 
 
 def test_only_right_answers_need_proof() -> None:
