@@ -30,6 +30,8 @@ from training.world import NONE, SECOND, Script, Thing, World, WorldQuestion, qu
 
 FILMS: Final = (16, 120)
 """In the quick and the full profile."""
+ONE_AT_A_TIME: Final = {**PATIENT, "OMNILIVE_REASONING__THREADS": "1"}
+"""Nothing is a matter of speed here, and threads of a model this small wait for one another."""
 LAST_FOUR: Final = {"OMNILIVE_WINDOW__FRAMES": "4", "OMNILIVE_MEMORY__EVIDENCE": "0"}
 _FIRST_SEED: Final = 700_000
 _SHORTEST_US: Final = 20 * SECOND
@@ -138,7 +140,7 @@ def is_not_known(question: WorldQuestion, said: str) -> bool:
 
 def _shown(films: Sequence[Film], settings: dict[str, str], progress: Progress, how: str) -> Seen:
     seen = Seen()
-    with ServerProcess(environment={**PATIENT, **settings}) as server, Api(server.url) as api:
+    with ServerProcess(environment={**ONE_AT_A_TIME, **settings}) as server, Api(server.url) as api:
         for n, film in enumerate(films):
             _watch(api, film, seen)
             progress(f"{n + 1} of {len(films)} films, {len(seen.told)} answers {how}")

@@ -17,7 +17,7 @@ def draw(needles: Sequence[Outcome], to: Path) -> bool:
 
     lengths, depths, shares = grid(needles)
     figure, axis = plt.subplots(figsize=(1.6 + 0.62 * len(lengths), 4.6))
-    axis.imshow(shares, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto")
+    axis.imshow(shares, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto", alpha=0.75)
     for row, cells in enumerate(shares):
         for column, share in enumerate(cells):
             axis.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=7)
