@@ -68,12 +68,27 @@ class Told:
         return self.question.accepts(self.said)
 
 
+@dataclass(frozen=True)
+class Again:
+    """What was said once what a question rests on was forgotten. shown: evidence of it came back all the same."""
+
+    question: WorldQuestion
+    said: str
+    shown: bool
+    covered: bool = True
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is not known any more, and nothing of it was shown."""
+        return not self.shown and (not self.covered or is_not_known(self.question, self.said))
+
+
 @dataclass
 class Seen:
-    """All answers of one server, in the order of the films; forgotten: whether nothing was known any more."""
+    """All answers of one server, in the order of the films, and what was said after something was forgotten."""
 
     told: list[Told] = field(default_factory=list)
-    forgotten: list[bool] = field(default_factory=list)
+    again: list[Again] = field(default_factory=list)
 
     def about(self, about: str) -> list[Told]:
         """Those about now, or about the past."""
@@ -156,7 +171,7 @@ def _watch(api: Api, film: Film, seen: Seen) -> None:
         seen.told += told
         known = [one for one in told if _rests_on_memory(one)]
         for one in known[:_FORGET]:
-            seen.forgotten.append(_forgets(api, stream, live, film, one.question))
+            seen.again.append(_forget_and_ask(api, stream, live, film, one.question))
 
 
 @contextmanager
@@ -200,12 +215,14 @@ def _rests_on_memory(one: Told) -> bool:
     return question.about == "past" and question.kind in _FORGETTABLE and not question.timed and one.right
 
 
-def _forgets(api: Api, stream: str, live: Live, film: Film, question: WorldQuestion) -> bool:
+def _forget_and_ask(api: Api, stream: str, live: Live, film: Film, question: WorldQuestion) -> Again:
     """Forget all that showed it, and ask again."""
     for since_us, until_us in when_shown(film.script, question):
         api.delete(f"/v1/streams/{stream}/memory", since=str(since_us / SECOND), until=str(until_us / SECOND))
     answer = _ask(live, question, again=" (again)")
-    return answer["finish_reason"] == "not_covered" or is_not_known(question, answer["answer"])
+    moments = moments_of(answer, api.events(stream), Clock(datetime.fromisoformat(START)), lambda _: b"")
+    shown = any(proves(moment, question) for moment in moments)
+    return Again(question, answer["answer"], shown, answer["finish_reason"] != "not_covered")
 
 
 # ---------------------------------------------------------------- figures
@@ -215,13 +232,12 @@ def figures(whole: Seen, bare: Seen, *, full: bool) -> list[Check]:
     """What memory costs questions about now, gives those about the past; what its answers rest on."""
     right = [one for one in whole.about("past") if one.right and one.question.kind != "order"]
     proved = sum(one.proved for one in right)
-    gone = sum(whole.forgotten)
+    gone = sum(one.gone for one in whole.again)
     return [
         _difference("gate.now_loss", bare.about("now"), whole.about("now"), "<= 1", full),
         _difference("gate.past_gain", whole.about("past"), bare.about("past"), ">= 40", full),
         share_check("memory.evidence", proved, len(right), ">= 0.95", full=full, note=_unproved(right)),
-        share_check("memory.forgotten", gone, len(whole.forgotten), ">= 0.95", full=full,
-                    note=f"{gone} of {len(whole.forgotten)}"),
+        share_check("memory.forgotten", gone, len(whole.again), ">= 0.95", full=full, note=_remembered(whole.again)),
     ]  # fmt: skip
 
 
@@ -252,3 +268,11 @@ def _unproved(right: Sequence[Told]) -> str:
     by_kind = Counter(one.question.kind for one in right if not one.proved)
     told = ", ".join(f"{count} {kind}" for kind, count in by_kind.items()) or "none"
     return f"of {len(right)} right answers about the past without the true moment: {told}"
+
+
+def _remembered(again: Sequence[Again]) -> str:
+    """What was said to be known all the same."""
+    left = [one for one in again if not one.gone]
+    told = ", ".join(f"{one.question.text!r}: {one.said!r}" for one in left[:5]) or "none"
+    shown = sum(one.shown for one in again)
+    return f"{len(again) - len(left)} of {len(again)}; evidence of it was shown {shown} times; still said: {told}"

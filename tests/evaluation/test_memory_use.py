@@ -6,7 +6,7 @@ import pytest
 
 from clients.demo_checks import Moment
 from evaluation.checks import Check
-from evaluation.memory_use import Film, Seen, Told, choose, figures, is_not_known, proves, when_shown
+from evaluation.memory_use import Again, Film, Seen, Told, choose, figures, is_not_known, proves, when_shown
 from training.world import SECOND, World, WorldQuestion
 
 NOW = WorldQuestion("colour", "What colour is the star now?", "red", "now", 0, 1, ("red", "blue"))
@@ -18,7 +18,7 @@ def seen(now: float, past: float, proved: float = 1.0, forgotten: float = 1.0) -
     shares = [n / 1000 for n in range(1000)]
     told = [Told(NOW, "red" if share < now else "blue", proved=False) for share in shares]
     told += [Told(PAST, "red" if share < past else "blue", share < proved) for share in shares]
-    return Seen(told, [share < forgotten for share in shares])
+    return Seen(told, [Again(PAST, "I cannot tell." if share < forgotten else "red", shown=False) for share in shares])
 
 
 def checks(whole: Seen, bare: Seen, *, full: bool = True) -> dict[str, Check]:
@@ -50,6 +50,13 @@ def test_a_picture_proves_what_it_shows_and_an_event_the_time_that_is_named() ->
 def test_only_right_answers_need_proof() -> None:
     held = checks(seen(0.95, 0.5, proved=0.5), seen(0.95, 0.0))
     assert held["memory.evidence"].value == 1.0
+
+
+def test_forgotten_is_not_said_and_not_shown() -> None:
+    assert Again(PAST, "there is none", shown=False).gone
+    assert Again(PAST, "That time is not remembered: red", shown=False, covered=False).gone
+    assert not Again(PAST, "there is none", shown=True).gone
+    assert not Again(PAST, "red", shown=False).gone
 
 
 def test_nothing_asked_is_no_success() -> None:
