@@ -26,7 +26,16 @@ from perception.window import LocalWindow
 from server.local import LocalPipeline
 
 Record = Percept | Unchanged
-_SOURCES: Final = ("training/world*.py", "perception/*.py", "evaluation/needle/films.py", "evaluation/needle/looks.py")
+_SOURCES: Final = (
+    "training/world_script.py",
+    "training/world_writer.py",
+    "training/world_render.py",
+    "perception/*.py",
+    "evaluation/clips.py",
+    "evaluation/needle/films.py",
+    "evaluation/needle/looks.py",
+)
+"""What hay follows from, with the encoder's weights."""
 _RECORDS: Final = msgspec.msgpack.Decoder(list[Record])
 
 
