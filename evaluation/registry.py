@@ -252,6 +252,45 @@ _ALL = (
         limit_s=(900, 3600),
     ),
     Bench(
+        "needle",
+        "one frame of up to a day, found again and answered from",
+        (
+            Part(
+                "evaluation.micro.needle",
+                (
+                    Owed("needle.recall5_low", "share", ">= 0.95"),
+                    Owed("needle.recall1", "share", ">= 0.85"),
+                    Owed("needle.cell", "share", ">= 0.80"),
+                    Owed("needle.answer_gap", "points", "<= 5"),
+                    Owed("needle.false_recall", "share", "<= 0.02"),
+                    Owed("needle.last4", "share"),
+                    Owed("needle.uniform64", "share"),
+                    Owed("needle.first_clip", "share"),
+                    Owed("needle.first_clip_best", "share"),
+                    Owed("needle.code_recall5", "share"),
+                    Owed("needle.code_right", "share"),
+                ),
+            ),
+        ),
+        limit_s=(900, 21_600),
+    ),
+    Bench(
+        "memory",
+        "whether the past is recalled where a question needs it, proves the answer, and is gone when it is forgotten",
+        (
+            Part(
+                "evaluation.memory_use",
+                (
+                    Owed("gate.now_loss", "points", "<= 1"),
+                    Owed("gate.past_gain", "points", ">= 40"),
+                    Owed("memory.evidence", "share", ">= 0.95"),
+                    Owed("memory.forgotten", "share", ">= 0.95"),
+                ),
+            ),
+        ),
+        limit_s=(600, 3600),
+    ),
+    Bench(
         "durability",
         "what is kept and what is forgotten, whatever happens to the process and its disk",
         (

@@ -1,6 +1,6 @@
 """Questions to a model through the reasoning stage itself, with evidence that the benchmark picks in memory's place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from evaluation.micro.model_view import STREAM, View, clock_us
@@ -33,6 +33,12 @@ class Asker:
 
     def ask(self, view: View, question: str, evidence: Sequence[Evidence], frames: int = 8) -> AnswerDone:
         """The answer from the newest `frames` of the window and this evidence. Raises RuntimeError where it fails."""
+        return self.ask_memory(view, question, lambda recall: _context(recall, evidence), frames)
+
+    def ask_memory(
+        self, view: View, question: str, memory: Callable[[Recall], Context], frames: int = 8
+    ) -> AnswerDone:  # fmt: skip
+        """The same with what `memory` says to the recall."""
         self._window.frames = view.window[-frames:]
         self._asked += 1
         # A film's frames are another's no more: what is cached of one must not answer for the other.
@@ -45,7 +51,7 @@ class Asker:
         while True:
             for output in self._stage.step():
                 if isinstance(output, Recall):
-                    self._stage.submit(_context(output, evidence))
+                    self._stage.submit(memory(output))
                 elif isinstance(output, AnswerDone):
                     return output
                 elif isinstance(output, AnswerFailed):
