@@ -73,6 +73,9 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.streams = Gauge("omnilive_streams", "Streams, by state", ["state"], registry=registry)
+        self.captions = Counter(
+            "omnilive_captions_total", "Captions kept, and put off for a question", ["outcome"], registry=registry
+        )
         self.memory_bytes = Gauge("omnilive_memory_bytes", "Store of a stream", ["stream"], registry=registry)
         self.memory_events = Gauge("omnilive_memory_events", "Events of a stream", ["stream"], registry=registry)
         self.restarts = Counter(
