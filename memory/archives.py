@@ -77,7 +77,14 @@ class Archives:
         """Something of a stream is being forgotten: an archive that is under way may hold it, and is given up."""
         self._forgettings[stream] += 1
 
-    def export(self, message: ExportMemory) -> None:
+    def take(self, message: ExportMemory | ImportMemory) -> None:
+        """A request."""
+        if isinstance(message, ExportMemory):
+            self._export(message)
+        else:
+            self._take_in(message)
+
+    def _export(self, message: ExportMemory) -> None:
         """Archive a stream beside everything else."""
         stream = self._streams.get(message.stream)
         if stream is None:
@@ -92,7 +99,7 @@ class Archives:
         def done(_: object) -> None:
             if cancelled():
                 target.unlink(missing_ok=True)
-                self.export(message)
+                self._export(message)
             else:
                 self._say(Exported(message.request, str(target)))
 
@@ -102,7 +109,7 @@ class Archives:
             partial(self._refuse, message.request),
         )
 
-    def take_in(self, message: ImportMemory) -> None:
+    def _take_in(self, message: ImportMemory) -> None:
         """Make a stream of an archive: whole or not at all."""
         folder = self._folders.of(message.stream)
         if folder is None or message.stream in self._streams or message.stream in self._coming or folder.exists():

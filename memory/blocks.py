@@ -1,5 +1,6 @@
 """Some thousand vectors, searched as one: exactly, or by the signs of what tells each of them from their mean."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import faiss
@@ -11,9 +12,19 @@ from memory.rows import Vector
 faiss.omp_set_num_threads(1)  # One query is four times slower when two threads share it.
 
 SIZE: Final = 8192
+_PIECE: Final = 256
 
 Ids = NDArray[np.int64]
 Rows = NDArray[np.int64]
+
+
+def in_pieces(vectors: NDArray[np.float16]) -> Iterator[NDArray[np.float32]]:
+    """As float32, some hundred at a time, each valid until the next: large copies would cost more than the sums."""
+    room = np.empty((min(_PIECE, len(vectors)), vectors.shape[1]), dtype=np.float32)
+    for first in range(0, len(vectors), _PIECE):
+        piece = vectors[first : first + _PIECE]
+        np.copyto(room[: len(piece)], piece)
+        yield room[: len(piece)]
 
 
 class Block:
@@ -35,28 +46,30 @@ class Block:
         """How many more it takes."""
         return 0 if self._mean is not None else SIZE - len(self)
 
-    def add(self, ids: Ids, vectors: NDArray[np.float32]) -> None:
+    def add(self, ids: Ids, vectors: NDArray[np.float16]) -> None:
         """Take in at most `room` vectors."""
         self.ids = np.concatenate([self.ids, ids])
-        self._flat.add(np.ascontiguousarray(vectors))
+        # Its codes are the halves themselves.
+        self._flat.add_sa_codes(np.ascontiguousarray(vectors).view(np.uint8))
         if len(self) >= SIZE:
             self._seal()
 
     def _seal(self) -> None:
-        vectors = self._halves().astype(np.float32)
-        self._mean = vectors.mean(axis=0)
-        self._signs = np.packbits(vectors > self._mean, axis=1)
+        total = np.zeros(self._dim, dtype=np.float64)
+        for piece in in_pieces(self._halves()):
+            total += piece.sum(axis=0, dtype=np.float64)
+        mean = self._mean = (total / len(self)).astype(np.float32)
+        self._signs = np.concatenate([np.packbits(piece > mean, axis=1) for piece in in_pieces(self._halves())])
 
     def remove(self, gone: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Take rows out, for good; their vectors."""
-        vectors = self._halves().astype(np.float32)
+        vectors = self._halves().copy()
         self.ids = self.ids[~gone]
         self._flat.reset()
-        self._flat.add(np.ascontiguousarray(vectors[~gone]))
+        self._flat.add_sa_codes(np.ascontiguousarray(vectors[~gone]).view(np.uint8))
         if self._mean is not None:
             self._signs = np.ascontiguousarray(self._signs[~gone])
-        removed: NDArray[np.float32] = vectors[gone]
-        return removed
+        return vectors[gone].astype(np.float32)
 
     def vectors(self, rows: Rows) -> NDArray[np.float32]:
         """[n, dim] of some rows."""

@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from memory.blocks import Block, Ids, Joined
+from memory.blocks import Block, Ids, Joined, in_pieces
 from memory.gpu_index import GpuSearch
 from memory.keyframes import NUMBER_BITS
 from memory.reading import Reader
-from memory.rows import Keyframe, Vector, from_half
+from memory.rows import Keyframe, Vector
 
 _PRIOR: Final = 8.0
 """The mean of few vectors says little about what all have in common: it counts like this many more at zero."""
@@ -76,10 +76,11 @@ class VectorIndex:
         kept = [frame for frame in frames if len(frame.vector) == 2 * self._dim]
         if kept:
             ids = np.array([(seq << NUMBER_BITS) | frame.n for frame in kept], dtype=np.int64)
-            self._add(ids, np.stack([from_half(frame.vector) for frame in kept]))
+            self._add(ids, np.stack([np.frombuffer(frame.vector, dtype=np.float16) for frame in kept]))
 
-    def _add(self, ids: Ids, vectors: NDArray[np.float32]) -> None:
-        self._total += vectors.sum(axis=0, dtype=np.float64)
+    def _add(self, ids: Ids, vectors: NDArray[np.float16]) -> None:
+        for piece in in_pieces(vectors):
+            self._total += piece.sum(axis=0, dtype=np.float64)
         while len(ids):
             if not self._blocks or not self._blocks[-1].room:
                 self._blocks.append(Block(self._dim))

@@ -1,5 +1,6 @@
 """Old neighbours become one event, the coarser the older: what a full budget takes before it deletes anything."""
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from memory.caption_messages import LONGEST_CAPTION
 from memory.keyframes import NUMBER_BITS
 from memory.reading import Reader
 from memory.rows import EventRow, Keyframe, from_half, is_whole, to_half, unit
@@ -75,7 +77,7 @@ def _merge_pair(db: sqlite3.Connection, first: int, second: int, keyframes: int)
         frames=_kept_of(_with_vectors(db, one), _with_vectors(db, two), keyframes),
         speech=tuple(sorted((*one.speech, *two.speech), key=lambda said: said.start_us)),
         vector=_mean(db, one, two),
-        caption=" ".join(text for text in (one.caption, two.caption) if text) or None,
+        caption=_captions(one.caption, two.caption),
         merged=one.merged + two.merged,
     )
     put_event(db, row)
@@ -83,6 +85,12 @@ def _merge_pair(db: sqlite3.Connection, first: int, second: int, keyframes: int)
     delete_rows(db, [second])
     set_size(db, row)
     return Merged(row, second)
+
+
+def _captions(one: str | None, two: str | None) -> str | None:
+    """Both, a sentence that stands in both once."""
+    sentences = re.split(r"(?<=[.!?])\s+", " ".join(text for text in (one, two) if text))
+    return " ".join(dict.fromkeys(sentences))[:LONGEST_CAPTION] or None
 
 
 def _with_vectors(db: sqlite3.Connection, row: EventRow) -> list[Keyframe]:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from memory.caption_messages import Captioned, CaptionKept, ToCaption, WantCaption
 from perception.messages import Fault, Message, PerceptRecord
 
 FOREVER_US = 2**62
@@ -230,6 +231,8 @@ MemoryInput = (
     | GetFrame
     | Forget
     | Recall
+    | WantCaption
+    | Captioned
 )
 
 # ---------------------------------------------------------------- memory -> reasoning
@@ -402,19 +405,6 @@ class Refused(Message, frozen=True):
 
 
 MemoryOutput = (
-    Context
-    | StreamRestored
-    | MemoryOpened
-    | MemoryStatus
-    | EventCommitted
-    | BarrierReached
-    | Updated
-    | Dropped
-    | Exported
-    | Imported
-    | EventPage
-    | EventFound
-    | FrameFound
-    | Forgotten
-    | Refused
-)
+    Context | ToCaption | CaptionKept | StreamRestored | MemoryOpened | MemoryStatus | EventCommitted | BarrierReached
+    | Updated | Dropped | Exported | Imported | EventPage | EventFound | FrameFound | Forgotten | Refused
+)  # fmt: skip

@@ -41,7 +41,7 @@ class VectorBatch:
     """Some keyframes' vectors, in the order of (seq, n). last: where to go on, None at the end."""
 
     keys: NDArray[np.int64]
-    vectors: NDArray[np.float32]
+    vectors: NDArray[np.float16]
     last: tuple[int, int] | None
 
 
@@ -211,7 +211,7 @@ class Reader:
         keys = np.array([[row[0], row[1]] for row in good], dtype=np.int64).reshape(-1, 2)
         halves = np.frombuffer(b"".join(row[5] for row in good), dtype=np.float16).reshape(-1, dim)
         last = (rows[-1][0], rows[-1][1]) if len(rows) == limit else None
-        return VectorBatch(keys, halves.astype(np.float32), last)
+        return VectorBatch(keys, halves, last)
 
     def _vector_is_good(self, picture: int, stored_dim: int, crc: int, blob: bytes, dim: int) -> bool:
         """Of this encoder's length and undamaged; another encoder's vectors are no damage."""
@@ -222,11 +222,17 @@ class Reader:
 
     # ------------------------------------------------------------ words, gaps
 
-    def matching(self, words: Sequence[str], low: int, high: int, limit: int) -> list[tuple[int, float]]:
-        """Events of [low, high) in which any of the words was said or captioned: (seq, score), best first."""
+    def matching(
+        self, words: Sequence[str], low: int, high: int, limit: int, *, said: bool = False
+    ) -> list[tuple[int, float]]:
+        """Events of [low, high) in which any of the words was said or captioned: (seq, score), best first.
+
+        said: captions do not count.
+        """
         if not words:
             return []
         query = " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
+        query = f"transcript : ({query})" if said else query
         try:
             rows = self._all(
                 "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? AND rowid >= ? AND rowid < ?"

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from memory.messages import (
     StreamCoverage,
 )
 from memory.occurrences import Occurrence, occurrences
-from memory.ranking import Candidate, Wanted
+from memory.ranking import WEIGHTS, Candidate, Wanted, Weights
 from memory.rows import Vector
 from memory.spans import Span
 from memory.stream import Stream
@@ -38,7 +38,8 @@ _TOLD_CANDIDATES: Final = 32
 _OPEN_WIDTH_US: Final = 600_000_000
 _FRAMES: Final = 256
 _LEAST: Final = 48
-"""Frames that are looked at closely: of all streams together, of each at least."""
+"""Frames that are looked at closely: of all streams together, of each at least. The less like half is never picked for
+its likeness: its rows need not be read."""
 _LISTED: Final = 2048
 """Frames that are looked at where every event counts, not only the best."""
 _COUNT: Final = re.compile(r"\b(?:how many times|how often|the number of times)\b", re.IGNORECASE)
@@ -61,6 +62,21 @@ class _Asked:
     span: Span | None
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """Candidates of a question, and what picks the best of them."""
+
+    found: Sequence[Candidate]
+    wanted: Wanted
+    limit: int
+    width_us: int
+
+    def best(self, weights: Weights = WEIGHTS) -> list[Candidate]:
+        """At most `limit`, best first."""
+        ranking.score(self.found, self.wanted, weights)
+        return ranking.pick(self.found, self.limit, self.width_us, weights)
+
+
 class Recaller:
     """Answers recalls from the streams' stores, indexes and open events."""
 
@@ -68,6 +84,8 @@ class Recaller:
         """evidence: keyframes for a recall that names no limit of its own (0)."""
         self._encoder = encoder
         self._limit = evidence
+        self.on_ranked: Callable[[Ranked], None] | None = None
+        """Told what is ranked for each question, before it is."""
 
     def recall(self, message: Recall, streams: Mapping[str, Stream]) -> Context:
         """One context; of streams that are unknown, an empty coverage."""
@@ -152,7 +170,8 @@ class Recaller:
         found: list[Candidate] = []
         for one in asked:
             if one.stream is not None:
-                query = search.query_for(one.stream, vector, words, one.span)
+                # A caption that names something like it would make a time of it.
+                query = replace(search.query_for(one.stream, vector, words, one.span), said=True)
                 found += search.candidates(one.stream, query, frames=_LISTED)
         return occurrences(found, {one.key: one.start_wall_us for one in asked})
 
@@ -167,7 +186,7 @@ class Recaller:
         for one in asked:
             if one.stream is not None:
                 query = search.query_for(one.stream, vector, words, one.span)
-                found += search.candidates(one.stream, query, self._extra(one, query, len(asked)), share)
+                found += search.candidates(one.stream, query, self._extra(one, query, len(asked)), share, share // 2)
         return found
 
     def _extra(self, asked: _Asked, query: search.Query, streams: int) -> list[int]:
@@ -191,8 +210,11 @@ class Recaller:
         targets = {one.key: one.time.target_us for one in asked if one.time.target_us is not None}
         starts = {one.key: one.start_wall_us for one in asked}
         sharp = width // 4 if time.near_us is None else min(width // 4, time.near_us)
-        ranking.score(found, Wanted(targets, time.order, max(1, sharp), starts))
-        return ranking.pick(found, limit, width if time.near_us is None else min(width, limit * time.near_us))
+        reach = width if time.near_us is None else min(width, limit * time.near_us)
+        ranked = Ranked(found, Wanted(targets, time.order, max(1, sharp), starts), limit, reach)
+        if self.on_ranked is not None:
+            self.on_ranked(ranked)
+        return ranked.best()
 
     def _evidence(self, picked: Sequence[Candidate], streams: Mapping[str, Stream]) -> list[Evidence]:
         evidence = []

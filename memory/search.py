@@ -34,13 +34,17 @@ class PictureInvalid(Exception):
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for in a stream. span None: everywhere; [low, high): event numbers that hold the span."""
+    """What is looked for in a stream. span None: everywhere; [low, high): event numbers that hold the span.
+
+    said: words count where they were said, not where a caption has them.
+    """
 
     vector: Vector | None
     words: Sequence[str]
     span: Span | None
     low: int
     high: int
+    said: bool = False
 
 
 def query_for(stream: Stream, vector: Vector | None, words: Sequence[str], span: Span | None) -> Query:
@@ -66,11 +70,16 @@ def decode_picture(data: bytes) -> Image:
         raise PictureInvalid(type(error).__name__) from error
 
 
-def candidates(stream: Stream, query: Query, extra: Iterable[int] = (), frames: int = _FRAMES) -> list[Candidate]:
-    """Keyframes that may be meant; every event that words or `extra` name is among them with one frame at least."""
+def candidates(
+    stream: Stream, query: Query, extra: Iterable[int] = (), frames: int = _FRAMES, keep: int | None = None
+) -> list[Candidate]:
+    """Keyframes that may be meant; every event that words or `extra` name is among them with one frame at least.
+
+    frames: that are compared closely; keep: how many of these, the likest, are read (None: all).
+    """
     reader = stream.store.reader
-    hits = _likest(stream, query, frames)
-    words = dict(reader.matching(query.words, query.low, query.high, _WORDS))
+    hits = _likest(stream, query, frames, keep)
+    words = dict(reader.matching(query.words, query.low, query.high, _WORDS, said=query.said))
     live = {row.seq: row for row in stream.live()}
     rows = {**reader.by_seq({hit.seq for hit in hits} | set(words) | set(extra)), **live}
     found = {(hit.seq, hit.n): hit.score for hit in hits if hit.seq not in live}
@@ -95,7 +104,7 @@ def _known(stream: Stream) -> Span:
     return stream.store.reader.hull(-(1 << 62), 1 << 62)
 
 
-def _likest(stream: Stream, query: Query, count: int) -> list[Hit]:
+def _likest(stream: Stream, query: Query, count: int, keep: int | None) -> list[Hit]:
     """Keyframes by likeness once what all frames have in common is taken off."""
     if query.vector is None:
         return []
@@ -103,7 +112,8 @@ def _likest(stream: Stream, query: Query, count: int) -> list[Hit]:
     if not hits:
         return []
     scores = _likeness(stream, vectors, query.vector)
-    return [Hit(hit.seq, hit.n, float(score)) for hit, score in zip(hits, scores, strict=True)]
+    best = np.argsort(-scores, kind="stable")[:keep]
+    return [Hit(hits[n].seq, hits[n].n, float(scores[n])) for n in best]
 
 
 def _likeness(stream: Stream, vectors: Vector, vector: Vector) -> Vector:

@@ -9,8 +9,10 @@ from typing import Final
 
 from memory import listing, search
 from memory.archives import NO_STREAM, Archives
+from memory.caption_messages import Captioned, WantCaption
 from memory.config import MemoryConfig
 from memory.coverage import EMPTY
+from memory.describing import Describer
 from memory.folders import Folders
 from memory.forgetting import NO_EVENT, Forgetter
 from memory.keeping import UNREADABLE, Keeper
@@ -19,6 +21,7 @@ from memory.messages import (
     Context,
     DropMemory,
     Dropped,
+    EventCommitted,
     EventFound,
     ExportMemory,
     Forget,
@@ -81,7 +84,8 @@ class MemoryStage:
         self._writer = Writer(self._folders.root, config.low_water_bytes, notify)
         self._outputs: list[MemoryOutput] = []
         self._streams: dict[str, Stream] = {}
-        self._keeper = Keeper(config, self._writer, clock, self._outputs.append)
+        self._describer = Describer(self._writer, self._outputs.append)
+        self._keeper = Keeper(config, self._writer, clock, self._say)
         self._archives = Archives(config, self._folders, notify, self._streams, self._text.dim, self._outputs.append)
         self._forgetter = Forgetter(self._writer, clock, self._outputs.append)
         self._recaller = Recaller(text, config.evidence)
@@ -121,6 +125,8 @@ class MemoryStage:
             return True
         if (self._writer.outstanding or self._archives.outstanding) and not self._notified:
             return True
+        if self._describer.has_work(self._streams):
+            return True
         now_us = self._clock()
         return any(not one.index.ready or self._due(one, now_us) for one in self._streams.values())
 
@@ -136,6 +142,8 @@ class MemoryStage:
         self._answer_waiting()
         self._tick()
         loaded = (not self._inbox or bool(self._waiting)) and self._load()
+        if not self._inbox and not self._waiting and self._describer.has_work(self._streams):
+            self._describer.step(self._streams)
         if not self._inbox and not loaded and not self._notified and self._writer.outstanding:
             self._writer.wait(_WAIT_S)
             self._writer.collect()
@@ -159,6 +167,11 @@ class MemoryStage:
             stream.store.close()
         self._streams.clear()
         return self._take()
+
+    def _say(self, message: MemoryOutput) -> None:
+        self._outputs.append(message)
+        if isinstance(message, EventCommitted):
+            self._describer.note(message)
 
     def _take(self) -> list[MemoryOutput]:
         outputs = list(self._outputs)
@@ -207,14 +220,14 @@ class MemoryStage:
                 self._drop(message)
             case Forget():
                 self._forget(message)
-            case ExportMemory():
-                self._archives.export(message)
-            case ImportMemory():
-                self._archives.take_in(message)
+            case ExportMemory() | ImportMemory():
+                self._archives.take(message)
             case Recall() | ListEvents() | SearchPicture():
                 self._waiting.append(message)
             case GetEvent() | GetFrame():
                 self._answer(message)
+            case WantCaption() | Captioned():
+                self._describer.take(message, self._streams)
 
     def _barrier(self, message: Barrier) -> None:
         stream = self._streams.get(message.stream)
@@ -293,6 +306,7 @@ class MemoryStage:
         """Out of sight first; told when it is; its bytes go after that."""
         self._archives.forgets(message.stream)
         stream = self._streams.pop(message.stream, None)
+        self._describer.looked.pop(message.stream, None)
         folder = self._folders.of(message.stream)
         if stream is None:
             if folder is not None and message.stream not in self._dropping:

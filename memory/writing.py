@@ -182,6 +182,25 @@ def add_speech(db: sqlite3.Connection, seq: int, said: Spoken) -> bool:
     return True
 
 
+def set_caption(db: sqlite3.Connection, event: str, text: str) -> bool:
+    """What is to be seen in a closed event. False: there is no such undamaged event any more; nothing is kept."""
+    row = db.execute(
+        "SELECT seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech, crc"
+        " FROM events WHERE id = ? AND NOT open", (event,),
+    ).fetchone()  # fmt: skip
+    if row is None or event_crc(row[0], row[1:-1]) != row[-1]:
+        return False
+    seq, *told, _ = row
+    growth = 2 * (len(text) - len(told[7] or ""))
+    told[7] = text
+    db.execute(
+        "UPDATE events SET caption = ?, bytes = bytes + ?, crc = ? WHERE seq = ?",
+        (text, growth, event_crc(seq, told), seq),
+    )
+    _put_words(db, seq, transcript_of(unpack_speech(told[8])), text)
+    return True
+
+
 def close_open_events(db: sqlite3.Connection) -> int:
     """Events that a process which died left open end where they are."""
     return len(_close(db, "open", ()))

@@ -17,7 +17,10 @@ class RemoteConfig(msgspec.Struct, frozen=True):
 
 
 class ReasoningConfig(msgspec.Struct, frozen=True):
-    """The model, here or elsewhere (`remote`), the bounds of its caches and prompts, and the system prompt."""
+    """The model, here or elsewhere (`remote`), the bounds of its caches and prompts, the system prompt.
+
+    captions: whether events are described while nobody asks.
+    """
 
     model: ModelConfig | None
     remote: RemoteConfig | None = None
@@ -26,6 +29,7 @@ class ReasoningConfig(msgspec.Struct, frozen=True):
     window_frames: int = 8
     recall_timeout_us: int = 2_000_000
     max_open_questions: int = 1024
+    captions: bool = False
     system_prompt: str = (
         "You watch a live video. Each frame stands behind its time. Answer briefly, from what the frames show; "
         "if they do not show it, say that you do not know."

@@ -15,13 +15,18 @@ from reasoning.prompt import Prompt
 
 @dataclass(frozen=True)
 class Request:
-    """One answer that is wanted. temperature 0: greedy; else drawn by `seed`."""
+    """One answer that is wanted. temperature 0: greedy; else drawn by `seed`.
+
+    idle: nobody waits for it: it is worked on in the smallest pieces, so that whoever comes waits for little, and what
+    it costs says nothing about questions.
+    """
 
     id: str
     prompt: Prompt
     max_tokens: int
     temperature: float = 0.0
     seed: int = 0
+    idle: bool = False
 
 
 @dataclass(frozen=True)

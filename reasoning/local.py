@@ -251,7 +251,8 @@ class LocalEngine:
         self.pace.note(time.perf_counter() - began)
         outputs = [output for one in saying for output in self._guarded(one, partial(self._say_next, one))]
         # A GPU has decoded when the tokens are there.
-        self.meter.note_step(len(saying), time.perf_counter() - began)
+        if not all(one.request.idle for one in saying):
+            self.meter.note_step(len(saying), time.perf_counter() - began)
         return outputs
 
     def _say_next(self, running: _Running) -> list[EngineOutput]:
@@ -262,13 +263,16 @@ class LocalEngine:
         decoding, request = running.decoding, running.request
         assert decoding is not None
         began, before = time.perf_counter(), decoding.read
-        complete = decoding.prefill(self.chunk)
-        self.pace.note_chunk(decoding.read - before, time.perf_counter() - began)
+        complete = decoding.prefill(min(self.chunk, SMALLEST) if request.idle else self.chunk)
+        if not request.idle:
+            self.pace.note_chunk(decoding.read - before, time.perf_counter() - began)
         token = decoding.token() if complete else None
-        self.meter.note_read(decoding.read - before, time.perf_counter() - began)
+        if not request.idle:
+            self.meter.note_read(decoding.read - before, time.perf_counter() - began)
         if token is None:
             return []
-        self.meter.note_encoded(running.encoded_s)
+        if not request.idle:
+            self.meter.note_encoded(running.encoded_s)
         return [Started(request.id, running.prompt, decoding.length), *self._say(running, token)]
 
     def _say(self, running: _Running, token: int) -> list[EngineOutput]:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from memory.caption_messages import Captioned, CaptionPutOff, ToCaption, WantCaption
 from memory.messages import About, Context, Coverage, Recall
 from perception.messages import Fault, Message
 
@@ -76,7 +77,7 @@ class ForgetCaches(Message, frozen=True):
     events: list[str]
 
 
-ReasoningInput = Ask | Cancel | Context | MemoryLost | MemoryReady | ForgetCaches
+ReasoningInput = Ask | Cancel | Context | ToCaption | MemoryLost | MemoryReady | ForgetCaches
 
 
 class EvidenceUsed(msgspec.Struct, frozen=True, array_like=True):
@@ -164,4 +165,7 @@ class Costs(Message, frozen=True):
     end_rate: float
 
 
-ReasoningOutput = AnswerDelta | AnswerDone | AnswerFailed | CachesForgotten | Costs | EngineReady | Recall
+ReasoningOutput = (
+    AnswerDelta | AnswerDone | AnswerFailed | CachesForgotten | Captioned | CaptionPutOff | Costs | EngineReady | Recall
+    | WantCaption
+)  # fmt: skip

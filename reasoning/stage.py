@@ -7,9 +7,11 @@ from typing import Final
 
 import msgspec
 
+from memory.caption_messages import ToCaption
 from memory.messages import Context, Earlier, Recall
 from perception.messages import Fault
 from perception.window import WindowFrame, WindowSource
+from reasoning.captioning import Captioner
 from reasoning.config import ReasoningConfig
 from reasoning.counted import counted_text
 from reasoning.engine import Delta, Engine, EngineOutput, Failed, Finished, Request, Started
@@ -60,6 +62,7 @@ class ReasoningStage:
         # A predecessor's recalls, which memory may still answer, had smaller numbers.
         self._recalls = clock()
         self._memory = True
+        self._captions = Captioner(engine, config.system_prompt, config.captions)
         self._told_us = -_TELL_EVERY_US
 
     @property
@@ -80,6 +83,7 @@ class ReasoningStage:
             or self._engine.has_work()
             or self._next_ready() is not None
             or self._is_overdue()
+            or self._is_idle()
         )
 
     def step(self) -> list[ReasoningOutput]:
@@ -88,6 +92,8 @@ class ReasoningStage:
             self._take(self._inbox.popleft())
         self._expire()
         self._begin_ready()
+        if self._is_idle():
+            self._outputs += self._captions.go_on()
         if self._engine.has_work():
             for output in self._engine.step():
                 self._relay(output)
@@ -97,6 +103,10 @@ class ReasoningStage:
     def next_step_s(self) -> float:
         """How long the next step may take at most, in seconds; 0: no longer than any other stage's."""
         return self._engine.next_step_s()
+
+    def end_leisure(self) -> None:
+        """No more captions."""
+        self._captions.end()
 
     def close(self) -> list[ReasoningOutput]:
         """Every question that is open ends here."""
@@ -122,12 +132,16 @@ class ReasoningStage:
                     self._fail(self._open[question_id], _CANCELLED)
             case Context():
                 self._recalled(message)
+            case ToCaption():
+                self._captions.take(message)
             case MemoryLost():
                 self._memory = False
+                self._captions.memory_lost()
                 for question in self._waiting():
                     self._go_on_without_memory(question, "lost")
             case MemoryReady():
                 self._memory = True
+                self._captions.memory_ready()
             case ForgetCaches():
                 self._forget(message)
 
@@ -140,6 +154,7 @@ class ReasoningStage:
             self._outputs.append(AnswerFailed(ask.question_id, _TOO_MANY))
             return
         self._open[ask.question_id] = question
+        self._outputs += self._captions.put_off(self._clock())
         self._look_and_recall(question)
 
     def _look_and_recall(self, question: Question) -> None:
@@ -208,6 +223,7 @@ class ReasoningStage:
     def _forget(self, message: ForgetCaches) -> None:
         """Drop what is cached; questions on their way that may rest on it look and recall anew, or end."""
         self._engine.forget(message.stream, message.events)
+        self._captions.forget(message.stream, message.events)
         for question in list(self._open.values()):
             if all(asked.stream != message.stream for asked in question.ask.streams):
                 continue
@@ -219,6 +235,10 @@ class ReasoningStage:
         self._outputs.append(CachesForgotten(message.stream, message.request))
 
     # ------------------------------------------------------------ work
+
+    def _is_idle(self) -> bool:
+        """Whether there is time for a caption."""
+        return self._memory and not self._open and self._captions.is_due(self._clock())
 
     def _is_overdue(self) -> bool:
         now_us = self._clock()
@@ -290,6 +310,10 @@ class ReasoningStage:
     # ------------------------------------------------------------ out
 
     def _relay(self, output: EngineOutput) -> None:
+        told = self._captions.relay(output)
+        if told is not None:
+            self._outputs += told
+            return
         question = self._open.get(output.id)
         if question is None:
             return
@@ -337,3 +361,4 @@ class ReasoningStage:
             self._engine.cancel(question.id)
         if ended:
             self._open.pop(question.id, None)
+            self._captions.put_off(self._clock())

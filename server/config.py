@@ -66,6 +66,8 @@ class ReasoningSection(Section):
     """Questions that are answered at once, a token each a step; more share the machine, more memory."""
     evidence_cache_bytes: Annotated[int, Field(ge=0, le=LARGEST_BYTES)] = 512 * 2**20
     """Visual tokens of recalled keyframes that are kept; more memory, fewer encodings."""
+    captions: bool = True
+    """Whether events are described while nobody asks; never by a model elsewhere."""
     recall_timeout_ms: Annotated[int, Field(ge=10, le=60_000)] = 2_000
     """How long a question waits for memory before it is answered without the past."""
     system_prompt: Annotated[str, Field(min_length=1, max_length=16_384)] | None = None

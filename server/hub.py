@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from memory.caption_messages import CaptionKept, CaptionPutOff
 from memory.messages import (
     BarrierReached,
     Dropped,
@@ -72,6 +73,8 @@ class Hub:
             MemoryOpened: self.life.memory_opened,
             MemoryStatus: self.life.memory_status,
             EventCommitted: self.life.committed,
+            CaptionKept: lambda _: self.core.metrics.captions.labels("kept").inc(),
+            CaptionPutOff: lambda _: self.core.metrics.captions.labels("put_off").inc(),
             Dropped: self.life.dropped,
             BarrierReached: lambda m: waiters.resolve(("Barrier", m.barrier), m),
             EventPage: self._answered,

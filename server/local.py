@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from memory.caption_messages import Captioned, ToCaption, WantCaption
 from memory.messages import (
     BarrierReached,
     Context,
@@ -181,9 +182,9 @@ class LocalPipeline:
 
     def _route(self, message: Any) -> None:
         self._owed.discard(_answers(message))
-        if isinstance(message, (*_RECORDS, Recall)):
+        if isinstance(message, (*_RECORDS, Recall, WantCaption, Captioned)):
             self._to_memory(message)
-        elif isinstance(message, Context) and self._reasoning is not None:
+        elif isinstance(message, Context | ToCaption) and self._reasoning is not None:
             self._reasoning.submit(message)
         else:
             self._outputs.append(message)

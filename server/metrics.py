@@ -76,6 +76,9 @@ class Metrics:
             "omnilive_keyframes_only", "1 while a stream's keyframes alone are decoded", ["stream"], registry=registry
         )
         self.streams = Gauge("omnilive_streams", "Streams, by state", ["state"], registry=registry)
+        self.captions = Counter(
+            "omnilive_captions_total", "Captions kept, and put off for a question", ["outcome"], registry=registry
+        )
         self.memory_bytes = Gauge("omnilive_memory_bytes", "Store of a stream", ["stream"], registry=registry)
         self.memory_events = Gauge("omnilive_memory_events", "Events of a stream", ["stream"], registry=registry)
         self.restarts = Counter(

@@ -74,6 +74,7 @@ def reasoning_config(config: Config, models: ResolvedModels) -> ReasoningConfig:
         window_frames=config.window.frames,
         recall_timeout_us=section.recall_timeout_ms * 1000,
         max_open_questions=most_open(config.limits.questions),
+        captions=section.captions and not isinstance(model, RemoteConfig),
     )
     if section.system_prompt is None:
         return settings

@@ -39,8 +39,10 @@ PATIENT: Final = {
     "OMNILIVE_REASONING__RECALL_TIMEOUT_MS": "60000",
     "OMNILIVE_PERCEPTION__THREADS": "1",
     "OMNILIVE_MEMORY__THREADS": "1",
+    "OMNILIVE_REASONING__CAPTIONS": "false",
 }
-"""Nothing is answered without memory for want of time, and encoders' threads do not wait for one another."""
+"""Nothing is answered without memory for want of time, nor by what happened to be described; encoders' threads do not
+wait for one another."""
 _ANSWER: Final = 16
 
 

@@ -53,6 +53,14 @@ class Deliberate(Protocol):
         """How long the next step may take at most, in seconds; 0: no longer than any other."""
 
 
+@runtime_checkable
+class Leisured(Protocol):
+    """A stage that finds work for itself while nobody asks: it is told when there is no time for that any more."""
+
+    def end_leisure(self) -> None:
+        """From now on only what is asked for."""
+
+
 class Inlet(Protocol):
     """Something besides the control channel that messages come from."""
 
@@ -206,6 +214,8 @@ class StageLoop:
     def _finish(self) -> None:
         """Work off what came, close the stage, see its last words off; the parent ends a child that takes too long."""
         self._on_drain()
+        if isinstance(self._stage, Leisured):
+            self._stage.end_leisure()
         while self.turn(_BLOCKED_S if self._blocked() else 0.0):
             pass
         self._control.send(LongStep(_CLOSE_S))

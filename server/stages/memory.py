@@ -3,6 +3,7 @@
 import logging
 
 from memory.build import build_stage
+from memory.caption_messages import Captioned, ToCaption, WantCaption
 from memory.config import MemoryConfig
 from memory.messages import Context, Recall
 from perception.messages import PerceptRecord
@@ -28,5 +29,5 @@ def build_loop(config: MemoryConfig, inherited: Inherited, control: Channel) -> 
         RateLimitedWarning(log, "%d percepts were overwritten unread"),
         room=stage.room,
     )
-    reasoning = PeerLink(inherited.peer(Recall), kinds=(Context,))
+    reasoning = PeerLink(inherited.peer(Recall | WantCaption | Captioned), kinds=(Context, ToCaption))
     return StageLoop(stage, control, inlets=[percepts, reasoning, wake_up], outlets=[reasoning])

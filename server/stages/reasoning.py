@@ -1,5 +1,6 @@
 """Reasoning's process: the window slab and the channel to memory, tied to its stage."""
 
+from memory.caption_messages import Captioned, ToCaption, WantCaption
 from memory.messages import Context, Recall
 from reasoning.build import build_stage
 from reasoning.config import ReasoningConfig
@@ -20,5 +21,5 @@ def build_loop(config: ReasoningConfig, inherited: Inherited, control: Channel) 
     elsewhere = RemoteEngine(config.remote, config.slots, wake_up.notify) if config.remote is not None else None
     stage = build_stage(config, SlabReader(inherited.fd("slab")), monotonic_us, elsewhere)
     control.send(EngineReady(stage.decoding))
-    memory = PeerLink(inherited.peer(Context), kinds=(Recall,))
+    memory = PeerLink(inherited.peer(Context | ToCaption), kinds=(Recall, WantCaption, Captioned))
     return StageLoop(stage, control, inlets=[memory, wake_up], outlets=[memory])

@@ -24,7 +24,7 @@ def index() -> VectorIndex:
         drawn = dice.standard_normal((50_000, DIM), np.float32)
         drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
         places = np.arange(first, first + 50_000)
-        index._add((places // 3 << NUMBER_BITS) | places % 3, drawn)
+        index._add((places // 3 << NUMBER_BITS) | places % 3, drawn.astype(np.float16))
     return index
 
 

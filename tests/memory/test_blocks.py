@@ -79,6 +79,6 @@ def test_what_is_removed_is_not_found_and_its_bytes_go(vectors: np.ndarray) -> N
 def test_a_full_block_takes_no_more() -> None:
     block = Block(DIM)
     ids = np.arange(blocks.SIZE, dtype=np.int64) << NUMBER_BITS
-    block.add(ids, units(blocks.SIZE, 5))
+    block.add(ids, units(blocks.SIZE, 5).astype(np.float16))
     assert block.room == 0
     assert len(block) == blocks.SIZE

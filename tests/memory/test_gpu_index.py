@@ -69,7 +69,7 @@ def put(index: VectorIndex, first: int, count: int) -> None:
     drawn = np.random.default_rng(first).standard_normal((count, DIM), np.float32)
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
     places = np.arange(first, first + count)
-    index._add((places // 2 << NUMBER_BITS) | places % 2, drawn)
+    index._add((places // 2 << NUMBER_BITS) | places % 2, drawn.astype(np.float16))
 
 
 def same(index: VectorIndex, seed: int, count: int = 10, low: int = 0, high: int = 1 << 40) -> bool:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -75,6 +76,16 @@ def test_two_events_become_one(store: Store, tools: Any) -> None:
     assert size == pytest.approx(3 * 5 * 4096 + 1700, abs=500)
     assert store.reader.totals().events == 38
     assert not store.reader.corrupt
+
+
+def test_what_both_captions_say_is_kept_once(store: Store, tools: Any) -> None:
+    told = ("A red circle. A sign says 12.", "A sign says 12. Nothing.")
+    one, two = (msgspec.structs.replace(event(n + 1, tools), caption=text) for n, text in enumerate(told))
+    put(store, [one, two, *(event(n, tools) for n in range(3, 40))])
+    merge(store.db, 400 * S, 1, 3)
+    assert stored(store)[0].caption == "A red circle. A sign says 12. Nothing."
+    assert [seq for seq, _ in store.reader.matching(["nothing"], 0, 99, 9)] == [1]
+    assert store.reader.matching(["nothing"], 0, 99, 9, said=True) == []
 
 
 def test_a_frames_number_is_never_given_twice(store: Store, tools: Any) -> None:

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from evaluation.clips import moving_picture
 from perception.decode import Picture
-from perception.evidence import EvidenceMaker, Stored, stored_size
+from perception.evidence import EvidenceMaker, Stored, quantisation, stored_size
 
 PATCHES = [(235, 20, 20), (20, 200, 30), (30, 40, 220), (230, 220, 30), (128, 128, 128), (250, 250, 250), (5, 5, 5)]
 BT709 = (0.2126, 0.0722)
@@ -112,6 +112,33 @@ def test_quality_is_what_was_asked() -> None:
     poor, good = (EvidenceMaker(640, quality).make(picture) for quality in (20, 95))
     assert len(poor.jpeg) < len(good.jpeg) / 2
     assert psnr(opened(poor), poor.pixels) < psnr(opened(good), good.pixels)
+
+
+def natural(seed: int) -> Any:
+    """A picture whose detail falls with its fineness, as that of most photographs does."""
+    rows, columns = np.fft.fftfreq(360)[:, None], np.fft.fftfreq(640)[None, :]
+    noise = np.fft.fft2(np.random.default_rng(seed).standard_normal((360, 640)))
+    grey = np.fft.ifft2(noise / np.maximum(np.hypot(rows, columns), 1 / 640)).real
+    return np.clip(128 + 45 * grey[..., None] / grey.std() + (20, 0, -20), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fewer_bytes_show_more_than_with_the_standard_steps(seed: int) -> None:
+    made = EvidenceMaker(640, 80).make(video(natural(seed)))
+    standard = io.BytesIO()
+    Pillow.fromarray(made.pixels).save(standard, "JPEG", quality=80)
+    assert len(made.jpeg) < len(standard.getvalue())
+    assert psnr(opened(made), made.pixels) > psnr(np.asarray(Pillow.open(standard)), made.pixels)
+
+
+@pytest.mark.parametrize("quality", [1, 49, 50, 99, 100])
+def test_steps_rise_with_frequency_and_fit_a_baseline_jpeg(quality: int) -> None:
+    for steps in quantisation(quality):
+        assert len(steps) == 64
+        assert all(1 <= step <= 255 for step in steps)
+        assert steps[0] == min(steps)
+    finer, coarser = quantisation(min(100, quality + 1)), quantisation(quality)
+    assert all(one <= other for tables in zip(finer, coarser, strict=True) for one, other in zip(*tables, strict=True))
 
 
 def test_an_rgb_image_passes_untouched() -> None:
