@@ -58,6 +58,6 @@ def test_a_count_over_all_cameras_names_the_one_that_saw_it(cameras: Any) -> Non
     with cameras.client() as client:
         for name, other in (("north", "south"), ("south", "north")):
             thing = min(things(name) - things(other))
-            text = asked(client, f"How many times was there a {thing}?")["text"]
+            text = asked(client, f"How many times was there a {thing}?")["answer"]
             assert f"({name})" in text
             assert f"({other})" not in text
