@@ -4,8 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from memory.ranking import Candidate, matching
+from memory.ranking import LIKENESS_SHARE, Candidate, matching
 
+NAMED_SHARE: Final = 0.75
+"""How like a frame must be, in shares of the likest, where a question names one event by what it shows. Of frames that
+do not show a thing 8 of 100 are half as like as the likest one, and 1 of 100 three quarters as like (40 films of the
+procedural world): among thousands that is the difference between the event that is meant and any. On 22 notes in 2048
+frames each, asked after in two ways, the right event was named in 26 of 44 cases by half, in 42 by three quarters.
+"""
 _JOINT_US: Final = 2_000_000
 """Events closer than this show one occurrence, which goes on."""
 
@@ -20,10 +26,12 @@ class Occurrence:
     best: Candidate
 
 
-def occurrences(candidates: Sequence[Candidate], starts_us: Mapping[str, int]) -> list[Occurrence]:
-    """In order of wall time. starts_us: wall time of each stream's media time 0."""
+def occurrences(
+    candidates: Sequence[Candidate], starts_us: Mapping[str, int], share: float = LIKENESS_SHARE
+) -> list[Occurrence]:
+    """In order of wall time. starts_us: wall time of each stream's media time 0. share: how like, of the likest."""
     runs: list[list[Candidate]] = []
-    for one in sorted(matching(candidates), key=lambda one: (one.stream, one.media_us)):
+    for one in sorted(matching(candidates, share), key=lambda one: (one.stream, one.media_us)):
         last = runs[-1][-1] if runs else None
         if last is not None and one.stream == last.stream and _is_next(last, one):
             runs[-1].append(one)

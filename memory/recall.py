@@ -22,8 +22,8 @@ from memory.messages import (
     SpeechLine,
     StreamCoverage,
 )
-from memory.occurrences import Occurrence, occurrences
-from memory.ranking import WEIGHTS, Candidate, Wanted, Weights
+from memory.occurrences import NAMED_SHARE, Occurrence, occurrences
+from memory.ranking import LIKENESS_SHARE, WEIGHTS, Candidate, Wanted, Weights
 from memory.rows import Vector
 from memory.spans import Span
 from memory.stream import Stream
@@ -148,7 +148,7 @@ class Recaller:
         anchor = anchors.find(asked[0].time.rest) if asked else None
         if anchor is None:
             return list(asked)
-        named = self._occurrences(asked, anchor.what)
+        named = self._occurrences(asked, anchor.what, NAMED_SHARE)
         if not named:
             return list(asked)
         event = named[0] if anchor.first else named[-1]
@@ -162,7 +162,7 @@ class Recaller:
             return []
         return self._occurrences(asked, _TELLS_TIME.sub(" ", _COUNT.sub(" ", time.rest)))
 
-    def _occurrences(self, asked: Sequence[_Asked], text: str) -> list[Occurrence]:
+    def _occurrences(self, asked: Sequence[_Asked], text: str, share: float = LIKENESS_SHARE) -> list[Occurrence]:
         words = search.words_of(text)
         if not words:
             return []
@@ -173,7 +173,7 @@ class Recaller:
                 # A caption that names something like it would make a time of it.
                 query = replace(search.query_for(one.stream, vector, words, one.span), said=True)
                 found += search.candidates(one.stream, query, frames=_LISTED)
-        return occurrences(found, {one.key: one.start_wall_us for one in asked})
+        return occurrences(found, {one.key: one.start_wall_us for one in asked}, share)
 
     # ------------------------------------------------------------ evidence
 

@@ -8,7 +8,7 @@ import pytest
 
 from memory.anchors import find
 from memory.messages import Context, MemoryOptions, OpenMemory, Recall
-from memory.occurrences import occurrences
+from memory.occurrences import NAMED_SHARE, occurrences
 from memory.ranking import Candidate
 from memory.stage import MemoryStage
 from perception.messages import Barrier, Speech
@@ -126,6 +126,12 @@ def candidate(seq: int, start: int, likeness: float | None = None, words: float 
 def test_neighbours_are_one_occurrence() -> None:
     found = occurrences([candidate(3, 40, 0.8), candidate(1, 0, 0.9), candidate(2, 10, 0.8), candidate(9, 90, 0.1)], {})
     assert [(one.start_us // S, one.end_us // S) for one in found] == [(0, 19), (40, 49)]
+
+
+def test_what_is_named_is_not_what_is_only_half_as_like() -> None:
+    seen = [candidate(1, 0, 0.9), candidate(2, 20, 0.7), candidate(3, 40, 0.5)]
+    assert [one.best.seq for one in occurrences(seen, {})] == [1, 2, 3]
+    assert [one.best.seq for one in occurrences(seen, {}, NAMED_SHARE)] == [1, 2]
 
 
 def test_nothing_is_like_enough() -> None:
