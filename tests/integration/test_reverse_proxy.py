@@ -27,7 +27,7 @@ def pair(make_pair: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def proxied(_launcher: Any, pair: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def proxied(_launcher: Any, pair: Any, until: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of nginx; the server behind it, with a key, knows the name that it is called by."""
     folder = tmp_path_factory.mktemp("nginx")
     server = _launcher(OMNILIVE_API_KEY="proxy-key", OMNILIVE_SECURITY__HOSTS="cameras.example.org")
@@ -52,8 +52,17 @@ def proxied(_launcher: Any, pair: Any, tmp_path_factory: pytest.TempPathFactory)
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0, checked.stderr
     with subprocess.Popen(command) as process:
+        until(lambda: _listens(port), 60)
         yield f"https://127.0.0.1:{port}"
         process.terminate()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 @pytest.fixture
