@@ -21,6 +21,8 @@ from reasoning.random_checkpoints import make_idefics3
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 150.0
+_UNDISTURBED = {"OMNILIVE_REASONING__CAPTIONS": "false"}
+"""Captions, made whenever nobody asks, would change events between two looks; their own tests turn them on."""
 LAST_LINE = re.compile(r"omnilive: error\[([a-z_]+)\]: (.+)")
 
 
@@ -120,7 +122,7 @@ def _launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
             process = subprocess.Popen(
                 command(*given),
                 cwd=ROOT,
-                env=environment(**variables),
+                env=environment(**(_UNDISTURBED | variables)),
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

@@ -30,7 +30,8 @@ def events(client: Any, **query: str) -> Any:
 
 
 def test_events_get_captions_that_are_found_and_go_with_them(launch: Any, film: Path, until: Any) -> None:
-    with launch("--allow-files", str(film.parent)).client() as client:
+    server = launch("--allow-files", str(film.parent), OMNILIVE_REASONING__CAPTIONS="true")
+    with server.client() as client:
         watch(client, film, until)
         until(lambda: events(client) and all(one["caption"] for one in events(client)), 120)
         known = {one["id"]: one["caption"] for one in events(client)}
