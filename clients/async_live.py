@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from clients.api import ApiError, Json, resource, server_of, unreachable
-from clients.live import ON_ARRIVAL, media_message, refusal_of
+from clients.live import ON_ARRIVAL, FrameJoiner, media_message, refusal_of
 
 _LARGEST: Final = 64 * 2**20
 _MOST_UNREAD: Final = 1000
@@ -99,12 +99,10 @@ class AsyncLive:
 
     async def _listen(self) -> None:
         try:
-            announced: Json = {}
+            joined = FrameJoiner()
             async for data in self._socket:
-                message: Json = {**announced, "jpeg": data} if isinstance(data, bytes) else json.loads(data)
-                if message.get("type") == "frame" and "jpeg" not in message:
-                    announced = message
-                else:
+                message = joined.take(data)
+                if message is not None:
                     self._hear(message)
         except ConnectionClosed:
             pass

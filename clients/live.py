@@ -27,6 +27,23 @@ def media_message(track: int, data: bytes, pts_us: int) -> bytes:
     return _LEAD.pack(track, pts_us) + data
 
 
+class FrameJoiner:
+    """A frame comes as two messages, its JSON and then its picture: they are told as one."""
+
+    def __init__(self) -> None:
+        self._announced: Json = {}
+
+    def take(self, data: str | bytes) -> Json | None:
+        """What is to be told, a frame with its picture as `jpeg`; None while the picture is still to come."""
+        if isinstance(data, bytes):
+            return {**self._announced, "jpeg": data}
+        message: Json = json.loads(data)
+        if message.get("type") != "frame":
+            return message
+        self._announced = message
+        return None
+
+
 @dataclass
 class Reply:
     """What came back for one question. deltas: each with the seconds since it was asked. ends: done and error messages.
@@ -153,12 +170,10 @@ class Live:
 
     def _listen(self) -> None:
         try:
-            announced: Json = {}
+            joined = FrameJoiner()
             for data in self._socket:
-                message: Json = {**announced, "jpeg": data} if isinstance(data, bytes) else json.loads(data)
-                if message.get("type") == "frame" and "jpeg" not in message:
-                    announced = message
-                else:
+                message = joined.take(data)
+                if message is not None:
                     self._hear(message)
         except (OSError, WebSocketException, ValueError) as error:
             self._lost = str(error)

@@ -34,7 +34,6 @@ _FAKE: Final = "<fake_token_around_image>"
 _MARKS: Final = Marks("<image>", f"{_FAKE}<global-img>", _FAKE)
 _STREAM: Final = "local/film"
 _DAY_US: Final = 86_400 * SECOND
-DESCRIBE: Final = "Describe what you see."
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 from transformers import AutoModelForImageTextToText
 
+from reasoning.captioning import DESCRIBE
 from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, scaled, strangers
 from training.drills import Drills, stills_of
 from training.films import Film, training_preset
 from training.labels import FOREIGN, blank_labels, labels_of
-from training.lessons import DESCRIBE, LEVELS, Item, Lesson, Writer, cannot_tell, choose, draw_sheet
+from training.lessons import LEVELS, Item, Lesson, Writer, cannot_tell, choose, draw_sheet
 from training.reading import Fit, read
 from training.see import normalised, place_features
 from training.watching import State, states_of

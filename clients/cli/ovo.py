@@ -17,6 +17,11 @@ ovo = typer.Typer(help="OVO-Bench: run it against a server, score it.", no_args_
 evaluations.add_typer(ovo, name="ovo")
 
 AnnotationFile = Annotated[Path, typer.Option("--annotations", help="The official file, ovo_bench_new.json.")]
+Videos = Annotated[Path, typer.Option(help="The folder below which the videos lie as the file names them.")]
+Fps = Annotated[float | None, typer.Option(min=0.01, max=60, help="Frames looked at a second [the server's].")]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Videos at a time.")]
+OwnModel = Annotated[str | None, typer.Option(help="Start a server of its own with this model, for the run.")]
+Patience = Annotated[float, typer.Option(help="Seconds that a server which is away is waited for.")]
 Report = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with plots too.")]
 
 
@@ -73,20 +78,18 @@ class Horizon(StrEnum):
 @ovo.command("run")
 def run(
     annotations: AnnotationFile,
-    videos: Annotated[Path, typer.Option(help="The folder below which the videos lie as the file names them.")],
+    videos: Videos,
     out: Annotated[Path, typer.Option("--out", help="Where results go; the same folder again goes on with a run.")],
     mode: Annotated[Mode, typer.Option(help="prefix: a stream a query; onepass: one a video; live: real time.")] = (
         Mode.onepass
     ),
     horizon: Annotated[Horizon, typer.Option(help="ceil: up to the next whole second, as officially.")] = Horizon.ceil,
     max_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Of an answer.")] = 128,
-    fps: Annotated[float | None, typer.Option(min=0.01, max=60, help="Frames looked at a second [the server's].")] = (
-        None
-    ),
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Videos at a time.")] = 1,
-    model: Annotated[str | None, typer.Option(help="Start a server of its own with this model, for the run.")] = None,
+    fps: Fps = None,
+    workers: Workers = 1,
+    model: OwnModel = None,
     name: Annotated[str | None, typer.Option(help="The model's name in file names [the server's].")] = None,
-    patience: Annotated[float, typer.Option(help="Seconds that a server which is away is waited for.")] = 600.0,
+    patience: Patience = 600.0,
     report: Report = None,
     url: Url = None,
     as_json: AsJson = False,
@@ -117,19 +120,17 @@ def run(
 @ovo.command("speak")
 def speak(
     annotations: AnnotationFile,
-    videos: Annotated[Path, typer.Option(help="The folder below which the videos lie as the file names them.")],
+    videos: Videos,
     out: Annotated[Path, typer.Option("--out", help="A folder of its own; the same again goes on with it.")],
     mode: Annotated[Mode, typer.Option(help="onepass: on file time; live: in real time, what lag costs included.")] = (
         Mode.onepass
     ),
     every: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds between looks.")] = 1.0,
-    fps: Annotated[float | None, typer.Option(min=0.01, max=60, help="Frames looked at a second [the server's].")] = (
-        None
-    ),
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Videos at a time.")] = 1,
-    model: Annotated[str | None, typer.Option(help="Start a server of its own with this model, for the run.")] = None,
+    fps: Fps = None,
+    workers: Workers = 1,
+    model: OwnModel = None,
     name: Annotated[str | None, typer.Option(help="The model's name in tables [the server's].")] = None,
-    patience: Annotated[float, typer.Option(help="Seconds that a server which is away is waited for.")] = 600.0,
+    patience: Patience = 600.0,
     url: Url = None,
     as_json: AsJson = False,
 ) -> int:

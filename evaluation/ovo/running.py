@@ -15,7 +15,7 @@ from evaluation.ovo.scoring import Wanted, run_score
 from evaluation.server_process import ServerProcess
 from evaluation.stats import quantile
 
-_PATIENT: Final = {"OMNILIVE_REASONING__RECALL_TIMEOUT_MS": "60000", "OMNILIVE_REASONING__CAPTIONS": "false"}
+UNHURRIED: Final = {"OMNILIVE_REASONING__RECALL_TIMEOUT_MS": "60000", "OMNILIVE_REASONING__CAPTIONS": "false"}
 """On file time nothing is gained by answering without memory; and what happened to be described would change a run."""
 _OURS: Final = frozenset({"OMNILIVE_URL", "OMNILIVE_API_KEY"})
 _LOAD_S: Final = 1800.0
@@ -32,7 +32,7 @@ def serving(model: str | None, url: str | None) -> Iterator[str | None]:
         return
     kept = {name: value for name, value in os.environ.items() if name.startswith("OMNILIVE_") and name not in _OURS}
     tell("ovo: starting a server, which loads the model")
-    with ServerProcess(["--model", model], environment={**_PATIENT, **kept}, ready_s=_LOAD_S) as server:
+    with ServerProcess(["--model", model], environment={**UNHURRIED, **kept}, ready_s=_LOAD_S) as server:
         yield server.url
 
 

@@ -19,6 +19,7 @@ from evaluation.ovo.asking import Mode, Settings
 from evaluation.ovo.journal import read_entries
 from evaluation.ovo.run import Job
 from evaluation.ovo.run import run as run_queries
+from evaluation.ovo.running import UNHURRIED
 from evaluation.ovo.score import is_right
 from evaluation.ovo.synthetic.files import SyntheticSet, make_set, origin
 from evaluation.ovo.tasks import GROUPS, TASKS
@@ -35,14 +36,8 @@ _FILLERS: Final = (0, 5, 0, 20)
 _LONGEST: Final = 300
 """Scenes by which the last pair's are longer there: half an hour."""
 EVIDENCE: Final = 12
-PATIENT: Final = {
-    "OMNILIVE_REASONING__RECALL_TIMEOUT_MS": "60000",
-    "OMNILIVE_PERCEPTION__THREADS": "1",
-    "OMNILIVE_MEMORY__THREADS": "1",
-    "OMNILIVE_REASONING__CAPTIONS": "false",
-}
-"""Nothing is answered without memory for want of time, nor by what happened to be described; encoders' threads do not
-wait for one another."""
+PATIENT: Final = {**UNHURRIED, "OMNILIVE_PERCEPTION__THREADS": "1", "OMNILIVE_MEMORY__THREADS": "1"}
+"""As a run of the user's, and encoders' threads do not wait for one another."""
 _ANSWER: Final = 16
 
 

@@ -19,7 +19,6 @@ def cameras(_launcher: Any, until: Any, tmp_path_factory: pytest.TempPathFactory
         "--allow-files",
         str(folder),
         OMNILIVE_REASONING__RECALL_TIMEOUT_MS="60000",
-        OMNILIVE_REASONING__CAPTIONS="false",
     )
     with server.client() as client:
         for name, seed in SEEDS.items():
