@@ -109,9 +109,16 @@ def _items(dice: np.random.Generator, theme: str, found: Sequence[WorldQuestion]
             yield _drilled(told(question))
         times = _ORDERS * late if theme == "letters" else int(theme == "all" and dice.random() < _LETTERED)
         for _ in range(times):
-            other = as_letters(with_shuffled_choices(question, dice))
+            other = as_letters(_among_fewer(with_shuffled_choices(question, dice), dice))
             if other is not None:
                 yield Item(other.text, other.answer, f"drill.letter.{question.kind}")
+
+
+def _among_fewer(question: WorldQuestion, dice: np.random.Generator) -> WorldQuestion:
+    """With two to all of its choices: between two, what an answer has to be compared with is told more plainly."""
+    wrong = [choice for choice in question.choices if choice != question.answer]
+    gone = {wrong[n] for n in dice.permutation(len(wrong))[int(dice.integers(1, len(wrong) + 1)) :]} if wrong else set()
+    return replace(question, choices=tuple(choice for choice in question.choices if choice not in gone))
 
 
 def _drilled(item: Item) -> Item:

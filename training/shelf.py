@@ -139,11 +139,17 @@ def _story(film: Film, first: int) -> Story:
 
 def asked_at(script: Script, at_us: int) -> list[WorldQuestion]:
     """What a lesson may ask then: never of a pair that is held back, of which the answer would always be no."""
+    dice = np.random.default_rng([script.seed, 41, at_us])
     kept: dict[tuple[object, ...], list[WorldQuestion]] = {}
     for one in questions(script, at_us, _MOST):
         if not any(f"{colour} {shape}" in one.text for colour, shape in UNSEEN_PAIRS):
             kept.setdefault((one.kind, one.about, one.timed, one.denies), []).append(one)
-    return [one for alike in kept.values() for one in (alike if alike[0].timed else alike[:_KEPT])]
+    return [one for alike in kept.values() for one in (alike if alike[0].timed else _some(dice, alike))]
+
+
+def _some(dice: np.random.Generator, alike: Sequence[WorldQuestion]) -> list[WorldQuestion]:
+    """At random: they come by colour, and the first of them would deny the first colours alone."""
+    return [alike[n] for n in dice.permutation(len(alike))[:_KEPT]]
 
 
 def _caption(script: Script, at_us: int) -> str | None:

@@ -1,5 +1,6 @@
 """Lessons are what reasoning would send, and their questions do not see one another."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from training.shelf import asked_at, collate
 from training.tell import allowed, answer_loss
 from training.watching import states_of, window_at
 from training.words import END
-from training.world import CANNOT_TELL, SECOND, UNSEEN_PAIRS, Sheet, Witness, World, questions
+from training.world import CANNOT_TELL, COLOURS, SECOND, UNSEEN_PAIRS, Sheet, Witness, World, questions
 
 SCRIPT = World(5).script()
 TIMES = [n * SECOND // 2 for n in range(60)]
@@ -112,6 +113,13 @@ def test_no_lesson_speaks_of_a_pair_that_is_held_back() -> None:
     said = {name for seed in range(20) for one in asked_at(World(seed).script(), END_US) for name in [one.text]}
     assert any("red square" in text for text in said)
     assert not any(f"{colour} {shape}" in text for colour, shape in UNSEEN_PAIRS for text in said)
+
+
+def test_every_colour_is_denied_about_as_often() -> None:
+    asked = [one for seed in range(60) for one in asked_at(World(seed).script(), END_US)]
+    denied = Counter(one.text.split()[-2] for one in asked if one.kind == "exist" and one.denies)
+    assert set(denied) == set(COLOURS)
+    assert max(denied.values()) < 2 * min(denied.values())
 
 
 def test_a_sheet_without_frames_is_a_lesson_too(blank: Path) -> None:
