@@ -33,9 +33,17 @@ def test_a_screen_is_pushed_until_it_is_stopped(server: Any, screen: str, until:
         Api(server.url) as api,
         subprocess.Popen(command, cwd=ROOT, env=given, stdout=subprocess.PIPE, text=True) as pushing,
     ):
-        until(lambda: api.get("/v1/streams")["streams"] and api.stream("screen")["frames"]["received"] >= 3, 60)
-        assert api.stream("screen")["size"] == [640, 360]
-        pushing.terminate()
+        try:
+            until(lambda: received(api, "screen") >= 3, 60)
+            assert api.stream("screen")["size"] == [640, 360]
+        finally:
+            pushing.terminate()
         pushing.wait(20)
         until(lambda: api.stream("screen")["state"] == "offline", 30)
         api.remove("screen")
+
+
+def received(api: Api, stream: str) -> int:
+    """How many frames have come, 0 before the stream is there; other tests share the server."""
+    found = [one for one in api.get("/v1/streams")["streams"] if one["id"] == stream]
+    return int(found[0]["frames"]["received"]) if found else 0
