@@ -117,7 +117,7 @@ def test_no_lesson_speaks_of_a_pair_that_is_held_back() -> None:
 
 def test_every_colour_is_denied_about_as_often() -> None:
     asked = [one for seed in range(60) for one in asked_at(World(seed).script(), END_US)]
-    denied = Counter(one.text.split()[-2] for one in asked if one.kind == "exist" and one.denies)
+    denied = Counter(one.text.split()[-2] for one in asked if one.kind == "exist" and one.about == "never")
     assert set(denied) == set(COLOURS)
     assert max(denied.values()) < 2 * min(denied.values())
 
