@@ -1,6 +1,11 @@
-"""How often a video can be entered: arrivals of keyframes in, whether they come often enough to do with them out."""
+"""Where a video can be entered, and whether that is often enough to do with keyframes: packets and their arrivals in."""
 
 from typing import Final
+
+import msgspec
+
+from perception.decode import is_keyframe, is_picture, is_video
+from perception.messages import Packet
 
 CLOSE_US: Final = 2_200_000
 """Keyframes that lie further apart show too little of what happens."""
@@ -24,3 +29,14 @@ class KeyframeMeter:
         if self._newest_us is None or self._apart_us is None:
             return False
         return self._apart_us <= CLOSE_US and arrival_us - self._newest_us <= CLOSE_US
+
+
+def marked(packet: Packet) -> Packet:
+    """A pushed unit with whether decoding can begin with it: nobody says so of it, and it is looked through once."""
+    begins = is_video(packet.codec) and is_keyframe(packet.codec, packet.data)
+    return msgspec.structs.replace(packet, keyframe=True) if begins else packet
+
+
+def is_start(packet: Packet) -> bool:
+    """Whether decoding can begin with a packet that says so, or is an image."""
+    return packet.keyframe or is_picture(packet.codec)

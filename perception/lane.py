@@ -14,13 +14,12 @@ from perception.decode import (
     SoundDecoder,
     Undecodable,
     VideoDecoder,
-    is_keyframe,
     is_picture,
     is_sound,
     is_video,
 )
 from perception.evidence import EvidenceMaker, Stored
-from perception.keyframes import KeyframeMeter
+from perception.keyframes import KeyframeMeter, is_start, marked
 from perception.lane_state import LaneState
 from perception.messages import (
     Barrier,
@@ -99,7 +98,7 @@ class Lane:
         self._sound_config = sound
         self.out = LaneState()
         self._passing: Fault | None = None
-        self._backlog = Backlog(self.live, self._is_keyframe)
+        self._backlog = Backlog(self.live, is_start)
         self._tracks = Tracks(sample.max_pixels, sound.enabled)
         self._signer, self._changes = Signer(), ChangeDetector(sample.change)
         self._stillness = StillnessDetector()
@@ -114,12 +113,16 @@ class Lane:
         self._keyframes = KeyframeMeter()
         self._overloaded = False
         """Something was dropped since the last picture."""
+        self.at_keyframe = False
+        """Whether the message worked on last was a picture that needs no other."""
         self._wiped: list[tuple[int, int, int]] = []
 
     # ------------------------------------------------------------ in
 
     def take(self, message: Input) -> None:
         """Queue a message. A live stream of which too many wait loses them, and goes on with its next keyframe."""
+        if isinstance(message, Packet) and self._pushed and self.live:
+            message = marked(message)
         self._measure(message)
         lost = self._backlog.put(message)
         if lost:
@@ -130,7 +133,7 @@ class Lane:
         """How often keyframes come is seen here: some of them will be dropped."""
         if isinstance(message, SessionStarted):
             self._keyframes = KeyframeMeter()
-        elif self.live and isinstance(message, Packet) and is_video(message.codec) and self._is_keyframe(message):
+        elif self.live and isinstance(message, Packet) and is_video(message.codec) and is_start(message):
             self._keyframes.saw(message.arrival_us)
 
     def catch_up(self, now_us: int) -> None:
@@ -179,7 +182,9 @@ class Lane:
 
     def advance(self) -> list[Item]:
         """Work on the next message."""
-        return list(self._handle(self._backlog.get()))
+        message = self._backlog.get()
+        self.at_keyframe = isinstance(message, Packet) and not is_sound(message.codec) and is_start(message)
+        return list(self._handle(message))
 
     def fail(self) -> bool:
         """Something went wrong with a message that no rule foresees. False: that has been told already."""
@@ -296,10 +301,9 @@ class Lane:
             self.out.fault = session.undecodable or _NO_PICTURE
         alone = False
         if self.live:
-            keyframe = self._is_keyframe(packet)
             alone = self._does_with_keyframes(packet)
-            if not keyframe and (alone or self._skipping_to_keyframe):
-                self.out.counters.dropped += 1
+            if not self.at_keyframe and (alone or self._skipping_to_keyframe):
+                self._leave_out()
                 return
             # What follows a keyframe that was decoded alone refers to pictures that the decoder no longer has.
             self._skipping_to_keyframe = alone
@@ -318,10 +322,12 @@ class Lane:
             self._cuts = CutDetector()
         return alone
 
-    def _is_keyframe(self, packet: Packet) -> bool:
-        if is_picture(packet.codec) or packet.keyframe:
-            return True
-        return self._pushed and is_keyframe(packet.codec, packet.data)
+    def _leave_out(self) -> None:
+        """A picture that is not decoded: on purpose, but for what follows a loss."""
+        if self._overloaded:
+            self.out.counters.dropped += 1
+        else:
+            self.out.counters.skipped += 1
 
     def _flush(self, decoder: Decoder, arrival_us: int) -> Iterator[Item]:
         """What a decoder of pictures still holds, as far as that can be decoded."""

@@ -214,7 +214,7 @@ class StreamStatus(Message, frozen=True):
 
     received: decoded frames; sampled: looked at for encoding; encoded; dropped: lost to overload or decoding trouble.
     last_*: of the newest decoded frame, -1 before the first. codec and size are of the video. decoded: `keyframes`
-    while the process does not keep up with all of them.
+    while the process does not keep up with all of them; skipped: what it leaves out then.
     """
 
     stream: str
@@ -232,6 +232,7 @@ class StreamStatus(Message, frozen=True):
     last_media_us: int
     last_arrival_us: int
     decoded: Decoded = "all"
+    skipped: int = 0
 
 
 class StreamClosed(Message, frozen=True):

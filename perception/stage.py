@@ -31,7 +31,7 @@ from perception.messages import (
 )
 from perception.scribe import Scribe, Transcribe
 from perception.sound import SpeechSpan
-from perception.sparing import Sparing
+from perception.sparing import Sparing, Spent
 from perception.window import VisualTokens, WindowFrame, WindowSink
 
 log = logging.getLogger(__name__)
@@ -72,8 +72,14 @@ class _Watched:
         self.told_at_us = 0
         self.owes = False
         """Something has happened that no status tells yet."""
-        self.spent_us = 0
+        self.keyframes_us = self.rest_us = 0
         """What decoding took since the last look at the load."""
+
+    def spent(self) -> Spent:
+        """What decoding took; it is counted afresh from now on."""
+        spent = Spent(self.keyframes_us, self.rest_us, self.lane.out.decoded == "all")
+        self.keyframes_us = self.rest_us = 0
+        return spent
 
     def status_due(self, now_us: int) -> bool:
         """When the state changed, and once a second while frames come."""
@@ -178,12 +184,11 @@ class PerceptionStage:
         """Live streams that are late lose what is old; what costs too much is watched by its keyframes alone."""
         live = {name: watched for name, watched in self._streams.items() if watched.lane.live}
         if self._sparing.due(now_us):
-            spent = {name: watched.spent_us for name, watched in live.items()}
+            spent = {name: watched.spent() for name, watched in live.items()}
             behind_us = max((watched.lane.waited_us(now_us) for watched in live.values()), default=0)
             spared = self._sparing.look(spent, behind_us, self._worked_us, now_us)
             self._worked_us = 0
             for name, watched in live.items():
-                watched.spent_us = 0
                 watched.lane.spare(name in spared)
         for watched in live.values():
             watched.lane.catch_up(now_us)
@@ -225,7 +230,11 @@ class PerceptionStage:
             self._fail(watched.lane, error)
             return []
         finally:
-            watched.spent_us += self._clock() - began_us
+            took_us = self._clock() - began_us
+            if watched.lane.at_keyframe:
+                watched.keyframes_us += took_us
+            else:
+                watched.rest_us += took_us
 
     def _fail(self, lane: Lane, error: Exception) -> None:
         if lane.fail():
@@ -311,5 +320,5 @@ class PerceptionStage:
             watched.lane.stream, out.state, out.fault, out.codec, out.width, out.height,
             counters.received, counters.sampled, counters.encoded, counters.dropped,
             watched.received.look(counters.received, now_us), watched.sampled.look(counters.sampled, now_us),
-            out.last_media_us, out.last_arrival_us, out.decoded,
+            out.last_media_us, out.last_arrival_us, out.decoded, counters.skipped,
         )  # fmt: skip

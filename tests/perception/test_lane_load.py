@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from perception.backlog import LATE_US
+from perception.decode import is_keyframe
 from perception.messages import Gap, Percept, PushSource, Unchanged
 from perception.sparing import BEHIND_US, LOOK_US
 
@@ -79,7 +80,7 @@ def overloaded(bench: Any, units: list[bytes], codec: str = "h264") -> None:
     for second in range(3):
         send(bench, units[second * FPS : (second + 1) * FPS], second * FPS, codec)
         bench.now_us = second * (LOOK_US + 1) + BEHIND_US + SECOND
-        watched.spent_us = LOOK_US
+        watched.rest_us = LOOK_US
         while bench.stage.has_work():
             bench.stage.step()
 
@@ -109,9 +110,42 @@ def test_a_stage_that_does_not_keep_up_decodes_keyframes_alone_each_at_once(
         while bench.stage.has_work():
             bench.stage.step()
         received.append(out.counters.received)
+    # On purpose: nothing is lost.
+    assert out.counters.dropped == 0
+    assert out.counters.skipped >= 27
     # With the first keyframe come those that the decoder held back.
     assert [count - received[0] for count in received] == [0] * 10 + [1] * 10 + [2] * 10
     assert out.decoded == "keyframes"
+
+
+def test_a_pushed_unit_is_looked_through_for_parameters_once(
+    bench: Any, video: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bytes] = []
+
+    def spy(codec: str, data: bytes) -> bool:
+        looked.append(data)
+        return is_keyframe(codec, data)
+
+    monkeypatch.setattr("perception.keyframes.is_keyframe", spy)
+    units = video(2)
+    bench.open(PushSource("real"))
+    bench.start()
+    send(bench, units)
+    bench.now_us = LATE_US + SECOND
+    assert bench.status(bench.run()).received == 10, "it went on with its second keyframe"
+    assert looked == units
+
+
+def test_what_a_stream_costs_is_counted_apart_for_its_keyframes(bench: Any, video: Any) -> None:
+    bench.open(PushSource("real"))
+    bench.start()
+    lane, begins = bench.stage._streams["t/cam"].lane, []
+    send(bench, video(2))
+    while lane.busy:
+        lane.advance()
+        begins.append(lane.at_keyframe)
+    assert begins[1:] == [n % FPS == 0 for n in range(2 * FPS)]
 
 
 def test_all_is_decoded_again_from_a_keyframe_on(bench: Any, video: Any) -> None:
