@@ -63,6 +63,7 @@ class _Shown:
     jpeg: bytes
     half: bytes
     vector: Vector
+    suspect: bool
 
 
 @dataclass
@@ -80,7 +81,7 @@ class _Open:
     def see(self, media_us: int, shown: _Shown) -> None:
         """A frame belongs to it."""
         self.last_us = media_us
-        self.frames.offer(media_us, shown.picture, shown.jpeg, shown.half, shown.captured_us)
+        self.frames.offer(media_us, shown.picture, shown.jpeg, shown.half, shown.captured_us, suspect=shown.suspect)
         self.total = shown.vector.copy() if self.total is None else self.total + shown.vector
 
     def drop(self, is_dead: Callable[[int], bool]) -> bool:
@@ -191,7 +192,8 @@ class EventBuilder:
         yield from self._hole(percept.media_us)
         vector = np.frombuffer(percept.vector, dtype=np.float32)
         boundary = self._boundary(percept.media_us, percept.cut_us if percept.cut else None)
-        self._shown = _Shown(percept.media_us, self._next_picture, percept.jpeg, to_half(vector), vector)
+        half, suspect = to_half(vector), percept.suspect
+        self._shown = _Shown(percept.media_us, self._next_picture, percept.jpeg, half, vector, suspect)
         self._next_picture += 1
         yield from self._see(percept.media_us, boundary)
 

@@ -28,6 +28,7 @@ class Keyframes:
         self._frames: list[Keyframe] = []
         self._next = 0
         self._pinned: set[int] = set()
+        self._suspect: set[int] = set()
         self._aside: list[Keyframe] = []
 
     def __len__(self) -> int:
@@ -49,10 +50,14 @@ class Keyframes:
         self._aside = [frame for frame in self._aside if not is_dead(frame.captured_us)]
         return len(self._frames) + len(self._aside) < before
 
-    def offer(self, media_us: int, picture: int, jpeg: bytes, vector: bytes, captured_us: int) -> None:
-        """Consider a frame that is newer than all before."""
+    def offer(
+        self, media_us: int, picture: int, jpeg: bytes, vector: bytes, captured_us: int, *, suspect: bool = False
+    ) -> None:
+        """Consider a frame that is newer than all before. suspect: it stands for the event only for want of others."""
         if self._next >> NUMBER_BITS:
             return
+        if suspect:
+            self._suspect.add(self._next)
         self._frames.append(Keyframe(self._next, media_us, picture, jpeg, vector, captured_us))
         self._next += 1
         self._trim()
@@ -62,7 +67,8 @@ class Keyframes:
         self._aside.append(_aside(frame))
 
     def _trim(self) -> None:
-        """Let go of the frame that is nearest to another one; of the newer of two that are as near."""
+        """Let go of the frame that is nearest to another one; of the newer of two that are as near; of suspect ones
+        first, which are like nothing."""
         if len(self._frames) <= max(1, self._most):
             return
         vectors = np.stack([from_half(frame.vector) for frame in self._frames])
@@ -70,7 +76,8 @@ class Keyframes:
         np.fill_diagonal(likeness, -np.inf)
         nearest = likeness.max(axis=1)
         nearest[-1] -= _END
-        gone = self._frames.pop(max(range(1, len(nearest)), key=lambda i: (round(float(nearest[i]), 6), i)))
+        suspects = [i for i, frame in enumerate(self._frames) if i > 0 and frame.n in self._suspect]
+        gone = self._frames.pop(max(suspects or range(1, len(nearest)), key=lambda i: (round(float(nearest[i]), 6), i)))
         if gone.n in self._pinned:
             self._aside.append(_aside(gone))
 

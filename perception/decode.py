@@ -40,11 +40,13 @@ class Undecodable(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded frame. pts_us: on the source's clock. rgb: where the source was an RGB image, its pixels."""
+    """A decoded frame. pts_us: on the source's clock. rgb: where the source was an RGB image, its pixels. corrupt: the
+    decoder says that it had to conceal damage, or that what the picture refers to is missing."""
 
     frame: av.VideoFrame
     pts_us: int | None
     rgb: NDArray[np.uint8] | None = None
+    corrupt: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,9 @@ class VideoDecoder:
         context.options = {"max_pixels": str(max_pixels)}
         # Frame threads would hold back one frame each, and take a fifth more of the processors' time.
         context.thread_type = "SLICE"
+        if self._name == "h264":
+            # With threads it neither conceals damage nor tells of it; most cameras send a picture as one slice anyway.
+            context.thread_count = 1
         if container is not None:
             _describe(context, container)
         if extradata:
@@ -145,7 +150,7 @@ class VideoDecoder:
             for frame in self._context.decode(unit):
                 # Without stamps of presentation the order of decoding goes through: frames leave the decoder in theirs.
                 stamp = frame.dts if frame.pts is None else frame.pts
-                yield Picture(frame, None if stamp is None else int(stamp))
+                yield Picture(frame, None if stamp is None else int(stamp), corrupt=frame.is_corrupt)
         except av.error.FFmpegError as error:
             raise ValueError("a broken packet") from error
 

@@ -3,7 +3,7 @@
 import io
 import threading
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import av
 import numpy as np
@@ -54,12 +54,13 @@ class EvidenceMaker:
         self._tables = quantisation(quality)
         self._threads = threading.local()
 
-    def make(self, picture: Picture) -> Stored:
-        """The frame at the stored size, and its JPEG."""
+    def make(self, picture: Picture, comment: bytes = b"") -> Stored:
+        """The frame at the stored size, and its JPEG, with a comment in it."""
         pixels = self._pixels(picture)
         buffer = io.BytesIO()
         # Baseline with fitted codes: drawn or still pictures are smaller so than progressive, others the same.
-        Pillow.fromarray(pixels).save(buffer, "JPEG", qtables=self._tables, subsampling="4:2:0", optimize=True)
+        form: dict[str, Any] = {"qtables": self._tables, "subsampling": "4:2:0", "optimize": True, "comment": comment}
+        Pillow.fromarray(pixels).save(buffer, "JPEG", **form)
         return Stored(pixels, buffer.getvalue())
 
     def _pixels(self, picture: Picture) -> Image:

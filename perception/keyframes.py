@@ -1,4 +1,4 @@
-"""Where a video can be entered, and whether that is often enough to do with keyframes: packets and their arrivals in."""
+"""Where a video can be entered, and whether that is often enough to do with keyframes: packets, their arrivals in."""
 
 from typing import Final
 

@@ -13,7 +13,6 @@ from perception.decode import (
     Picture,
     SoundDecoder,
     Undecodable,
-    VideoDecoder,
     is_picture,
     is_sound,
     is_video,
@@ -39,7 +38,8 @@ from perception.messages import (
 from perception.sample import ChangeDetector, SampleClock, Signer
 from perception.sound import SpeechDetector, SpeechSpan
 from perception.stillness import StillnessDetector
-from perception.tracks import Decoder, Seeing, Tracks
+from perception.suspicion import MARK, Suspicion
+from perception.tracks import Decoder, Seeing, Tracks, pictures
 
 _STUMBLED: Final = Fault("source_invalid", "something in this media could not be perceived; the rest goes on")
 _NO_PICTURE: Final = Fault("source_invalid", "not one picture could be decoded; check the codec and its parameter sets")
@@ -55,13 +55,15 @@ Record = Unchanged | Gap | StreamEnded
 
 @dataclass
 class Sample:
-    """A frame that is to be encoded. cut: a shot began with it or since the sample before, at `cut_us`."""
+    """A frame that is to be encoded. cut: a shot began with it or since the sample before, at `cut_us`. suspect: it was
+    decoded from damaged data."""
 
     media_us: int
     arrival_us: int
     stored: "Future[Stored]"
     cut: bool
     cut_us: int
+    suspect: bool = False
 
 
 Item = Sample | SpeechSpan | Barrier | Record
@@ -102,7 +104,7 @@ class Lane:
         self._tracks = Tracks(sample.max_pixels, sound.enabled)
         self._signer, self._changes = Signer(), ChangeDetector(sample.change)
         self._stillness = StillnessDetector()
-        self._cuts = CutDetector()
+        self._cuts, self._suspicion = CutDetector(), Suspicion()
         self._speech: SpeechDetector | None = None
         self._evidence, self._pool = EvidenceMaker(sample.keyframe_px, sample.jpeg_quality), pool
         self._due = SampleClock(opened.sample_fps)
@@ -226,7 +228,7 @@ class Lane:
         self._clock.begin_session(first.arrival_us, first.arrival_wall_us)
         self._tracks.close()
         self._session = _Session(first.session, first.arrival_us)
-        self._stillness = StillnessDetector()
+        self._stillness, self._suspicion = StillnessDetector(), Suspicion()
         self._skipping_to_keyframe = False
 
     def _end_session(self, message: SessionEnded) -> Iterator[Item]:
@@ -307,10 +309,13 @@ class Lane:
                 return
             # What follows a keyframe that was decoded alone refers to pictures that the decoder no longer has.
             self._skipping_to_keyframe = alone
-        if alone and isinstance(decoder, VideoDecoder):
-            yield from self._pictures(decoder.decode_alone(packet), packet.arrival_us)
-        else:
-            yield from self._pictures(decoder.decode(packet), packet.arrival_us)
+        if packet.corrupt:
+            self._suspicion.damage()
+        try:
+            yield from self._pictures(pictures(decoder, packet, alone=alone), packet.arrival_us)
+        except ValueError:
+            self._suspicion.damage()
+            raise
 
     def _does_with_keyframes(self, packet: Packet) -> bool:
         """Whether this video's keyframes have to do, for now."""
@@ -338,10 +343,12 @@ class Lane:
         except ValueError:
             self.out.counters.dropped += 1
 
-    def _pictures(self, pictures: Iterator[Picture], arrival_us: int) -> Iterator[Item]:
-        for picture in pictures:
+    def _pictures(self, found: Iterator[Picture], arrival_us: int) -> Iterator[Item]:
+        for picture in found:
             self.out.counters.received += 1
             self._session.pictures += 1
+            suspect = self._suspicion.suspects(picture)
+            self.out.counters.suspect += suspect
             if self._file and picture.pts_us is not None and 0 < self._resume_us >= picture.pts_us:
                 continue
             before_us = self._clock.last_us
@@ -354,7 +361,7 @@ class Lane:
             if self._is_wiped(media_us, arrival_us):
                 continue
             self._note(picture, media_us, arrival_us)
-            yield from self._consider(picture, media_us, arrival_us)
+            yield from self._consider(picture, media_us, arrival_us, suspect=suspect)
 
     def _gap(self, before_us: int, media_us: int) -> Iterator[Gap]:
         """Where a session begins after another, the time between them is not covered."""
@@ -372,11 +379,11 @@ class Lane:
         elif out.fault is self._passing:
             out.fault = None
 
-    def _consider(self, picture: Picture, media_us: int, arrival_us: int) -> Iterator[Item]:
-        """Sample, if it is time or a shot begins; encode, if there is something new."""
+    def _consider(self, picture: Picture, media_us: int, arrival_us: int, *, suspect: bool) -> Iterator[Item]:
+        """Sample, if it is time or a shot begins; encode, if there is something new. Damage is no shot."""
         if self.live and (picture.frame.key_frame or picture.rgb is not None):
             self._stillness.keyframe(picture.frame, arrival_us)
-        if self._cuts.is_cut(picture.frame):
+        if self._cuts.is_cut(picture.frame) and not suspect:
             self._cut_us = media_us if self._cut_us is None else self._cut_us
         if not self._due.due(media_us) and self._cut_us is None:
             return
@@ -389,10 +396,14 @@ class Lane:
         if not changed:
             yield Unchanged(self.stream, media_us, arrival_us)
             return
-        self._changes.encoded(signature)
+        if suspect:
+            # The next whole picture takes its place, like it or not.
+            self._changes.reset()
+        else:
+            self._changes.encoded(signature)
         cut_us, self._cut_us = self._cut_us, None
-        stored = self._pool.submit(self._evidence.make, picture)
-        yield Sample(media_us, arrival_us, stored, cut_us is not None, cut_us or 0)
+        stored = self._pool.submit(self._evidence.make, picture, MARK if suspect else b"")
+        yield Sample(media_us, arrival_us, stored, cut_us is not None, cut_us or 0, suspect)
 
     def _is_wiped(self, media_us: int, arrival_us: int) -> bool:
         return any(since <= media_us < until and arrival_us <= at for since, until, at in self._wiped)

@@ -7,13 +7,15 @@ from perception.messages import Decoded, Fault, State
 
 @dataclass
 class Counters:
-    """What happened to the stream's frames. skipped: left out while its keyframes have to do; none of them is lost."""
+    """What happened to the stream's frames. skipped: left out while its keyframes have to do; none of them is
+    lost. suspect: of those received, decoded from damaged data."""
 
     received: int = 0
     sampled: int = 0
     encoded: int = 0
     dropped: int = 0
     skipped: int = 0
+    suspect: int = 0
 
 
 @dataclass

@@ -104,7 +104,7 @@ class Packet(Message, frozen=True):
     `pts_us` is on the sender's clock, None where it carries none. `session` counts connections of the stream: a new one
     means a new clock, new decoders and a break in time. `extradata` comes with a session's first packet of a track
     where the container keeps parameter sets apart, `video` where there is a container. `dts_us`: when it is decoded, on
-    the same clock.
+    the same clock. `corrupt`: the container knows of damage.
     """
 
     stream: str
@@ -121,6 +121,7 @@ class Packet(Message, frozen=True):
     extradata: bytes = b""
     dts_us: int | None = None
     video: VideoParameters | None = None
+    corrupt: bool = False
 
 
 class SessionStarted(Message, frozen=True):
@@ -158,7 +159,8 @@ class Percept(Message, frozen=True):
     """One sampled frame that was encoded.
 
     jpeg: the frame at the stored size. vector: the recall embedding, float32, unit length, `dim` x 4 bytes.
-    cut: a shot boundary lies between the previous percept and this one; `cut_us` is the first frame after it.
+    cut: a shot boundary lies between the previous percept and this one; `cut_us` is the first frame after it. suspect:
+    the frame was decoded from damaged data; its jpeg says so too.
     """
 
     stream: str
@@ -168,6 +170,7 @@ class Percept(Message, frozen=True):
     vector: bytes
     cut: bool
     cut_us: int
+    suspect: bool = False
 
 
 class Unchanged(Message, frozen=True):
@@ -214,7 +217,8 @@ class StreamStatus(Message, frozen=True):
 
     received: decoded frames; sampled: looked at for encoding; encoded; dropped: lost to overload or decoding trouble.
     last_*: of the newest decoded frame, -1 before the first. codec and size are of the video. decoded: `keyframes`
-    while the process does not keep up with all of them; skipped: what it leaves out then.
+    while the process does not keep up with all of them; skipped: what it leaves out then. suspect: decoded
+    from damaged data.
     """
 
     stream: str
@@ -233,6 +237,7 @@ class StreamStatus(Message, frozen=True):
     last_arrival_us: int
     decoded: Decoded = "all"
     skipped: int = 0
+    suspect: int = 0
 
 
 class StreamClosed(Message, frozen=True):

@@ -286,8 +286,9 @@ class PerceptionStage:
         frame = WindowFrame(lane.stream, sample.media_us, sample.arrival_us, jpeg, tokens)
         self._window.push(lane.lane, frame)
         return Percept(
-            lane.stream, sample.media_us, sample.arrival_us, jpeg, vector, cut=sample.cut, cut_us=sample.cut_us
-        )
+            lane.stream, sample.media_us, sample.arrival_us, jpeg, vector,
+            cut=sample.cut, cut_us=sample.cut_us, suspect=sample.suspect,
+        )  # fmt: skip
 
     def _pass_on(self, lane: Lane, item: Item) -> Iterable[PerceptionOutput]:
         assert not isinstance(item, Sample)
@@ -320,5 +321,5 @@ class PerceptionStage:
             watched.lane.stream, out.state, out.fault, out.codec, out.width, out.height,
             counters.received, counters.sampled, counters.encoded, counters.dropped,
             watched.received.look(counters.received, now_us), watched.sampled.look(counters.sampled, now_us),
-            out.last_media_us, out.last_arrival_us, out.decoded, counters.skipped,
+            out.last_media_us, out.last_arrival_us, out.decoded, counters.skipped, counters.suspect,
         )  # fmt: skip

@@ -1,8 +1,9 @@
 """The decoders of one session's tracks: a packet in, the decoder it needs out, made anew where a track changes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from perception.decode import PictureDecoder, SoundDecoder, VideoDecoder, is_picture, is_sound
+from perception.decode import Picture, PictureDecoder, SoundDecoder, VideoDecoder, is_picture, is_sound
 from perception.messages import Packet
 
 Seeing = VideoDecoder | PictureDecoder
@@ -25,6 +26,13 @@ class _Track:
 
 def _agree(one: int, other: int) -> bool:
     return one == other or 0 in (one, other)
+
+
+def pictures(decoder: Seeing, packet: Packet, *, alone: bool) -> Iterator[Picture]:
+    """What a packet shows. alone: it is a keyframe, and what follows it is left out. Raises as the decoder does."""
+    if alone and isinstance(decoder, VideoDecoder):
+        return decoder.decode_alone(packet)
+    return decoder.decode(packet)
 
 
 class Tracks:

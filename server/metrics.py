@@ -10,7 +10,7 @@ from perception.messages import StreamStatus
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_OUTCOMES = ("received", "sampled", "encoded", "dropped", "skipped")
+_OUTCOMES = ("received", "sampled", "encoded", "dropped", "skipped", "suspect")
 _SOURCES = frozenset({"camera", "file", "push"})
 _READY = "ready"
 

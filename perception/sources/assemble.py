@@ -61,6 +61,7 @@ def _joined(fragments: list[Packet]) -> Packet:
         first,
         data=data,
         keyframe=any(kind in _BEGINNINGS[first.codec] for kind in unit_kinds(data, first.codec)),
+        corrupt=any(fragment.corrupt for fragment in fragments),
         arrival_us=last.arrival_us,
         arrival_wall_us=last.arrival_wall_us,
     )

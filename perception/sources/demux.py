@@ -71,6 +71,7 @@ def packets(
                 extradata=bytes(context.extradata or b"") if first else b"",
                 dts_us=_since(raw.dts, base, origin_us),
                 video=_parameters(context) if first and raw.stream.type == "video" else None,
+                corrupt=raw.is_corrupt,
             ),
         )
 

@@ -150,6 +150,19 @@ def test_keyframes_are_the_first_and_those_that_differ_most(tools: Any) -> None:
     assert [frame.n for frame in row.frames] == [0, 3, 8]
 
 
+def test_a_suspect_frame_stands_for_an_event_only_for_want_of_others(tools: Any) -> None:
+    one = builder()
+    feed(one, tools.percept(0, "a"))
+    feed(one, *(msgspec.structs.replace(tools.percept(n * S, f"torn {n}"), suspect=True) for n in range(1, 9)))
+    row = one.row()
+    assert row is not None
+    assert len(row.frames) == 3
+    feed(one, tools.percept(9 * S, "b"), tools.percept(10 * S, "a"))
+    row = one.row()
+    assert row is not None
+    assert [frame.media_us // S for frame in row.frames] == [0, 9, 10]
+
+
 def test_how_an_event_ends_is_kept_where_all_of_it_is_nearly_alike(tools: Any) -> None:
     one = builder()
     still, dice = tools.vector_of("still"), np.random.default_rng(3)

@@ -81,12 +81,12 @@ def test_a_stumble_over_one_stream_is_its_own_fault_and_passes(bench: Any, caplo
 def test_a_sample_that_cannot_be_stored_is_left_out_and_the_next_is_encoded(bench: Any, monkeypatch: Any) -> None:
     make, count = EvidenceMaker.make, 0
 
-    def failing(self: Any, picture: Any) -> Any:
+    def failing(self: Any, picture: Any, comment: bytes) -> Any:
         nonlocal count
         count += 1
         if count == 1:
             raise MemoryError
-        return make(self, picture)
+        return make(self, picture, comment)
 
     monkeypatch.setattr(EvidenceMaker, "make", failing)
     bench.open(PushSource("fast"))
