@@ -13,6 +13,7 @@ from av.container import InputContainer
 
 from perception.messages import Fault, OpenStream, Packet, SessionEnded, SessionStarted
 from perception.sources.assemble import ASSEMBLED, access_units
+from perception.sources.backoff import Backoff
 from perception.sources.base import Inbox
 from perception.sources.demux import READ_ERRORS, no_picture, packets, tracks
 from perception.sources.turnstile import Turnstile
@@ -23,8 +24,6 @@ _TIMEOUT_S: Final = (5.0, 3.5)
 """To open, and between two packets; FFmpeg waits the second one twice."""
 _PICTURE_S: Final = 8.0
 """How long a camera may send sound without a picture."""
-_BACKOFF_S: Final = 1.0
-_BACKOFF_MOST_S: Final = 60.0
 _OPTIONS: Final = {
     # By UDP only where a camera speaks nothing else.
     "rtsp_flags": "prefer_tcp",
@@ -64,7 +63,7 @@ class RtspReader:
 
     def run(self, inbox: Inbox, stop: threading.Event) -> None:
         """See `Reader.run`."""
-        backoff_s = _BACKOFF_S
+        backoff = Backoff(random.uniform)
         while self._turnstile.wait(stop):
             began = time.monotonic()
             fault, pictures = self._connect_and_read(inbox, stop)
@@ -72,10 +71,7 @@ class RtspReader:
                 return
             inbox.put(SessionEnded(self.stream, self.session, False, fault, time.monotonic_ns() // 1000))
             log.warning("camera %s: %s; connecting again", self.stream, fault.code)
-            backoff_s = _BACKOFF_S if pictures else min(_BACKOFF_MOST_S, backoff_s * 2)
-            # Never sooner than a second after the last attempt, and not in step with other cameras.
-            pause_s = max(1.0 - (time.monotonic() - began), backoff_s * random.uniform(0.5, 1.0))  # noqa: S311
-            stop.wait(pause_s)
+            stop.wait(backoff.pause_s(time.monotonic() - began, gave_pictures=pictures > 0))
 
     def _connect_and_read(self, inbox: Inbox, stop: threading.Event) -> tuple[Fault, int]:
         """One session: why it ended, and how many packets of picture it gave."""

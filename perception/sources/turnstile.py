@@ -19,8 +19,12 @@ class Turnstile:
 
     def wait(self, stop: threading.Event) -> bool:
         """Block until it is this thread's turn. False: `stop` was set meanwhile; its turn is lost."""
+        now_s = time.monotonic()
+        return not stop.wait(self.turn_s(now_s) - now_s)
+
+    def turn_s(self, now_s: float) -> float:
+        """When it is the turn of who comes now; nobody else has it."""
         with self._lock:
-            now_s = time.monotonic()
             turn_s = max(now_s, self._next_s)
             self._next_s = turn_s + self._every_s
-        return not stop.wait(turn_s - now_s)
+        return turn_s

@@ -13,7 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.rtp import Film, nal_kind, read_film
+from evaluation.rtp import Film, nal_kind, nal_units, read_film
 from training.world import World, frames
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265"}
@@ -68,6 +68,14 @@ def bomb(width: int, height: int) -> Film:
     claim = _parameter_set(width // 16, height // 16)
     pieces = tuple(replace(piece, payloads=tuple(_claiming(piece.payloads, claim))) for piece in film.pieces)
     return replace(film, pieces=pieces)
+
+
+def claiming(unit: bytes, width: int, height: int) -> bytes:
+    """An access unit in Annex B whose parameter sets say that its picture is that large."""
+    return b"".join(
+        b"\x00\x00\x00\x01" + one
+        for one in _claiming(tuple(nal_units(unit)), _parameter_set(width // 16, height // 16))
+    )
 
 
 def _claiming(payloads: tuple[bytes, ...], claim: bytes) -> Iterator[bytes]:

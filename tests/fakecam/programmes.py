@@ -58,6 +58,18 @@ def switching(films: Sequence[Film], every_s: float) -> Programme:
     return programme
 
 
+class Counted:
+    """A programme, with how much of it has been sent to whoever watches."""
+
+    def __init__(self, programme: Programme) -> None:
+        self._programme, self.sent = programme, 0
+
+    def __call__(self) -> Iterator[Piece]:
+        for piece in self._programme():
+            yield piece
+            self.sent += 1
+
+
 def freezing(moving: Film, still: Film, frozen: Callable[[], bool]) -> Programme:
     """The one or the other film, from the next keyframe on; both with the same parameter sets."""
 

@@ -1,6 +1,7 @@
 """Decoders: every video codec there and back, sound to 16 kHz mono."""
 
 import random
+import time
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from fakecam.films import claiming
 
 from clients.media import VIDEO, MediaUnit, media_units
 from evaluation.clips import moving_picture, moving_video
+from perception.config import SampleConfig
 from perception.decode import (
     SAMPLE_RATE,
     Picture,
@@ -193,6 +196,20 @@ def test_a_video_that_is_too_large_gives_no_frame(encoder: str) -> None:
     refused = VideoDecoder(codec, b"", WIDTH * HEIGHT // 2)
     with pytest.raises(ValueError, match="broken packet"):
         list(refused.decode(packet(codec, data, at)))
+
+
+def test_a_bomb_of_four_megabytes_is_refused_in_less_than_a_second_of_the_processor() -> None:
+    """Bar I12; the bar's memory is looked at in tests/integration/test_i_cameras.py, where a process can be weighed."""
+    ((_, unit),) = encoded("libx264", 1)
+    filler = b"\x00\x00\x00\x01\x0c" + b"\xff" * (4 * 2**20) + b"\x80"
+    bomb = claiming(unit, 16_384, 8_192) + filler
+    decoder = VideoDecoder("h264", b"", SampleConfig().max_pixels)
+    began = time.thread_time()
+    with pytest.raises(ValueError, match="broken packet"):
+        list(decoder.decode(packet("h264", bomb)))
+    assert time.thread_time() - began <= 1.0
+    larger = VideoDecoder("h264", b"", MOST_PIXELS)
+    assert len([*larger.decode(packet("h264", unit + filler)), *larger.flush()]) == 1, "the filler harms nothing"
 
 
 @pytest.mark.parametrize("codec", ["vp8", "vp9"])
