@@ -1,6 +1,7 @@
 """Pictures that damage may have reached: which are marked, and where trust begins again."""
 
 import io
+import random
 from typing import Any
 
 import av
@@ -9,11 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from perception.decode import Picture
-from perception.messages import Percept, PushSource
+from evaluation.clips import moving_picture
+from perception.decode import Picture, VideoDecoder
+from perception.messages import Packet, Percept, PushSource
 from perception.suspicion import Suspicion
 
 FPS = 10
+VISIBLE = 255**2 / 10**4
+"""Mean square of an error of 40 dB."""
 SECOND = 1_000_000
 
 
@@ -52,6 +56,47 @@ def test_an_image_stands_for_itself() -> None:
     suspicion = Suspicion()
     suspicion.damage()
     assert not suspicion.suspects(shown(rgb=np.zeros((16, 16, 3), np.uint8)))
+
+
+# ---------------------------------------------------------------- with FFmpeg
+
+
+def spoiled(units: list[bytes], share: float) -> list[bytes]:
+    """This share of the bytes behind each unit's first start code is another one than was sent."""
+    dice, found = random.Random(0), []
+    for unit in units:
+        data = bytearray(unit)
+        for place in range(4, len(data)):
+            if dice.random() < share:
+                data[place] ^= dice.randrange(1, 256)
+        found.append(bytes(data))
+    return found
+
+
+def shown_of(units: list[bytes]) -> dict[int, tuple[NDArray[np.float64], bool]]:
+    """Luma and verdict of each picture, by the number of its unit."""
+    decoder, suspicion = VideoDecoder("h264", b"", 10**6), Suspicion()
+    found = {}
+    for n, unit in enumerate(units):
+        try:
+            for one in decoder.decode(Packet("t/cam", 1, 0, "h264", unit, n, n, n)):
+                luma = one.frame.to_ndarray()[: one.frame.height].astype(np.float64)
+                found[one.pts_us or 0] = (luma, suspicion.suspects(one))
+        except ValueError:
+            suspicion.damage()
+    return found
+
+
+@pytest.mark.parametrize("share", [0.002, 0.0002])
+def test_nearly_all_that_is_seen_to_be_damaged_in_h264_is_marked(encoded: Any, share: float) -> None:
+    pictures = [moving_picture(320, 180, n / FPS, 0) for n in range(10 * FPS)]
+    units = encoded("libx264", pictures, FPS, g=str(FPS), tune="psnr", bf="0")
+    whole, harmed = shown_of(units), shown_of(spoiled(units, share))
+    damaged = {n for n, (luma, _) in harmed.items() if np.mean((luma - whole[n][0]) ** 2) > VISIBLE}
+    marked = {n for n, (_, suspect) in harmed.items() if suspect}
+    assert len(damaged) >= 5
+    assert len(damaged & marked) >= 0.9 * len(damaged)
+    assert not any(suspect for _, suspect in whole.values())
 
 
 # ---------------------------------------------------------------- through the stage
