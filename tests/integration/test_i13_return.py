@@ -21,7 +21,7 @@ BACK_S = 30.0
 
 def busy(server: Any) -> float:
     """Perception's share of a core, over two seconds."""
-    return psutil.Process(server.stages()["perception"]["pid"]).cpu_percent(interval=2.0) / 100
+    return float(psutil.Process(server.stages()["perception"]["pid"]).cpu_percent(interval=2.0)) / 100
 
 
 @pytest.fixture
