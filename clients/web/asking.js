@@ -4,7 +4,7 @@ import { button, h, say } from './dom.js'
 import { storedPicture } from './picture.js'
 import { clock, duration, moment as momentText, parse } from './times.js'
 
-const IDEAS = ['What do you see now?', 'What happened in the last minute?', 'What changed?']
+const IDEAS = ['Describe what you see.', 'What happened in the last minute?', 'What changed?']
 const FINISH = { length: 'The answer was cut off at its greatest length.', not_covered: 'Memory does not cover that time.' }
 
 /** Tells of `proof` (detail: evidence that was clicked) and `answered` (detail: Answer). live: the stream's connection. */
