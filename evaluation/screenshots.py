@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _film(seed: int, folder: Path) -> Path:
-    return write_video(World(seed).script(180.0), folder / f"{seed}.mp4", _WIDTH, _HEIGHT, _FPS)
+    return write_video(World(seed).script(60.0), folder / f"{seed}.mp4", _WIDTH, _HEIGHT, _FPS)
 
 
 def _webcam(folder: Path) -> Path:

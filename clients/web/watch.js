@@ -196,6 +196,8 @@ class Watch {
     }
     this.#leavePast()
     this.#moments.clear()
+    this.#asking.clear()
+    this.#timeline.prove([])
     this.#timeline.reload()
   }
 

@@ -121,6 +121,7 @@ def test_it_is_forgotten_for_ever(opened: Tab, api: Api) -> None:
     look_in_all_sizes(page, "walk-9-forgetting")
     dialog.get_by_role("button", name="Forget").click()
     page.get_by_text("is forgotten.").wait_for()
+    assert page.get_by_role("list", name="Evidence").count() == 0, "what was said of it is not shown any more"
     look_in_all_sizes(page, "walk-10-forgotten")
     assert len(before - {one["id"] for one in events(api, "door")}) >= 1
     assert events(api, "webcam")
