@@ -90,7 +90,7 @@ export class Search extends EventTarget {
       'button', { type: 'button', onclick: pick },
       frame ? storedPicture(frame.url, '') : h('i', {}),
       h('span', { class: 'line' }, h('b', {}, momentText(moment.from)), h('span', {}, [moment.stream, moment.to - moment.from >= SECOND && duration(moment.to - moment.from)].filter(Boolean).join(', '))),
-      text && h('span', { class: 'said' }, text),
+      text && h('span', { class: 'said', title: text }, text),
     ))
   }
 }

@@ -80,6 +80,7 @@ export class Stage extends EventTarget {
     this.#image.alt = frame ? `Remembered picture of ${momentText(frame.at)}` : ''
     say(this.#when, `${momentText(moment.from)}${until(moment)}${merged(moment)}`)
     say(this.#caption, [moment.caption, moment.transcript && `“${moment.transcript}”`].filter(Boolean).join(' '))
+    this.#caption.title = this.#caption.textContent
     this.#frames.replaceChildren(...moment.frames.map((one) => this.#dot(one)))
     this.dispatchEvent(new CustomEvent('frame', { detail: frame?.at ?? moment.from }))
   }
