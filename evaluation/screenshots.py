@@ -62,7 +62,7 @@ def _webcam(folder: Path) -> Path:
     path = folder / "webcam.mjpeg"
     with av.open(str(_film(_WEBCAM_SEED, folder))) as film, path.open("wb") as camera:
         for frame in film.decode(video=0):
-            frame.to_image().save(camera, "JPEG", quality=85)
+            Image.fromarray(frame.to_ndarray(format="rgb24")).save(camera, "JPEG", quality=85)
     return path
 
 
