@@ -18,6 +18,7 @@ from clients.demo_checks import Asked, Check, Clock, check_all, moments_of
 from clients.demo_server import OwnServer
 from clients.live import Live
 from clients.media import SOUND, SOUND_RATE, VIDEO, MediaUnit, media_units
+from clients.plain import plain
 from training.world import SECOND, Script, World, WorldQuestion, questions, write_video
 
 WIDTH, HEIGHT, FPS = 640, 480, 10
@@ -45,7 +46,7 @@ def run_demo(seed: int = 1, keep: bool = False, url: str | None = None, console:
                 _screen(console, script, film, url, keep) if url else _screen_alone(console, script, film, folder, keep)
             )
     except ApiError as error:
-        console.print(f"error[{error.code}]: {error.message}", style="red", markup=False, soft_wrap=True)
+        console.print(plain(f"error[{error.code}]: {error.message}"), style="red", markup=False, soft_wrap=True)
         return 1
     view.show_checks(console, checks)
     failed = sum(not check.ok for check in checks)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clients.demo_checks import Asked, Check, Moment
+from clients.plain import plain
 from training.world import SECOND, Script, captions
 
 _THUMBNAIL: Final = (24, 18)
@@ -43,7 +44,7 @@ def show_answer(console: Console, number: int, asked: Asked) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", min_width=8)
     table.add_row("truth", Text(question.answer, style="bold green"))
-    table.add_row("answer", Text(answer["answer"].strip() or "(nothing)", style="bold", overflow="ellipsis"))
+    table.add_row("answer", Text(plain(answer["answer"].strip()) or "(nothing)", style="bold", overflow="ellipsis"))
     table.add_row("", _verdict(asked))
     table.add_row("moments", _moments(console, asked))
     table.add_row("timing", _timing(asked))
@@ -93,7 +94,7 @@ def show_checks(console: Console, checks: Sequence[Check]) -> None:
     """What held and what did not."""
     table = Table.grid(padding=(0, 2))
     for check in checks:
-        table.add_row(_YES if check.ok else _NO, check.name, Text(check.detail, style="dim"))
+        table.add_row(_YES if check.ok else _NO, check.name, Text(plain(check.detail), style="dim"))
     console.print(Panel(table, title="[bold]Checked[/]", title_align="left"))
 
 

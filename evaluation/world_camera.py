@@ -8,9 +8,12 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from evaluation.rtsp_camera import RtspCamera
 from training.world import World, write_video
+
+PORT: Final = 8554
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -18,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m evaluation.world_camera", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="which film")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8554, help="port; 0 takes a free one")
+    parser.add_argument("--port", type=int, default=PORT, help="port; 0 takes a free one")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="omnilive-camera-") as folder:
         film = write_video(World(given.seed).script(), Path(folder) / "film.mp4")

@@ -1,12 +1,12 @@
 """`ask` and `explain`: a question to a stream, and why it was answered so."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from clients.cli.common import AsJson, Since, Url, clock, print_json
 from clients.cli.streams import Stream
+from clients.plain import plain, plain_json
 
 
 def ask(
@@ -27,17 +27,21 @@ def ask(
             return
         for piece in api.ask_streamed(stream, question, since=since, until=until, max_tokens=max_tokens):
             if isinstance(piece, str):
-                print(piece, end="", flush=True)
+                print(plain(piece), end="", flush=True)
             else:
                 print()
                 _print_proof(piece, api.url)
 
 
 def _print_proof(answer: dict[str, Any], url: str) -> None:
-    for one in answer["evidence"]:
-        print(f"  {clock(one['start'])} - {clock(one['end'])}  {one['stream']}  {url}{one['frame']}")
     timing = answer["timing"]
-    print(f"  {answer['id']}  first word after {timing['ttft_ms']:.0f} ms, all after {timing['total_ms']:.0f} ms")
+    lines = [
+        f"{clock(one['start'])} - {clock(one['end'])}  {one['stream']}  {url}{one['frame']}"
+        for one in answer["evidence"]
+    ]
+    lines.append(f"{answer['id']}  first word after {timing['ttft_ms']:.0f} ms, all after {timing['total_ms']:.0f} ms")
+    for line in lines:
+        print(f"  {plain(line)}")
 
 
 def explain(
@@ -53,4 +57,4 @@ def explain(
     if as_json:
         print_json(body)
     else:
-        print(json.dumps(body, indent=2, ensure_ascii=False))
+        print(plain_json(body, indent=2))

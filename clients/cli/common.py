@@ -1,10 +1,11 @@
 """What the commands share: options, tables, the one line of a refusal."""
 
-import json
 import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
+
+from clients.plain import plain_json, plain_line
 
 Url = Annotated[str | None, typer.Option("--url", help="The server; default $OMNILIVE_URL or http://127.0.0.1:8000.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the server's JSON and nothing else.")]
@@ -13,19 +14,19 @@ Since = Annotated[str | None, typer.Option(help="RFC 3339, -90s, -10m, -2h, -7d,
 
 def fail(code: str, message: str, status: int) -> NoReturn:
     """Say why, and end."""
-    sys.stderr.write(f"omnilive: error[{code}]: {' '.join(message.split())}\n")
+    sys.stderr.write(f"omnilive: error[{code}]: {plain_line(message)}\n")
     sys.exit(status)
 
 
 def refused(code: str, message: str) -> NoReturn:
     """The server said no: what it said, and end."""
-    sys.stderr.write(f"error[{code}]: {' '.join(message.split())}\n")
+    sys.stderr.write(f"error[{code}]: {plain_line(message)}\n")
     sys.exit(1)
 
 
 def print_json(body: Any) -> None:
     """A REST body, for machines."""
-    print(json.dumps(body, ensure_ascii=False))
+    print(plain_json(body))
 
 
 def clock(time: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from clients.cli.common import AsJson, Since, Url, clock, fail, print_json
+from clients.plain import plain, plain_line
 
 if TYPE_CHECKING:
     from clients.api import Api
@@ -180,10 +181,11 @@ def take_in(
 def _table(columns: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*columns, box=None, header_style="bold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(plain_line(cell)) for cell in row))
     Console().print(table)
 
 
@@ -225,4 +227,4 @@ def _need_stream(stream: str, pace: str, url: str | None) -> None:
 
 
 def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(plain(text), file=sys.stderr, flush=True)

@@ -2,19 +2,18 @@
 
 import { button, h, say } from './dom.js'
 import { storedPicture } from './picture.js'
-import { clock, duration, moment as momentText, parse } from './times.js'
+import { clock, duration, moment as momentText, parse, until } from './times.js'
 
-const IDEAS = ['What do you see now?', 'What happened in the last minute?', 'What changed?']
+const IDEAS = ['Describe what you see.', 'What happened in the last minute?', 'What changed?']
 const FINISH = { length: 'The answer was cut off at its greatest length.', not_covered: 'Memory does not cover that time.' }
 
 /** Tells of `proof` (detail: evidence that was clicked) and `answered` (detail: Answer). live: the stream's connection. */
 export class Asking extends EventTarget {
   #live
-  #conversation = crypto.randomUUID?.() ?? String(Math.random())
+  #conversation = ''
   #range = null
   #open = 0
   #log = h('div', { class: 'log', role: 'log', 'aria-label': 'Answers', 'aria-busy': 'false', tabindex: '0' })
-  #ideas
   #box = h('textarea', {
     id: 'ask', rows: '1', maxlength: '8000', placeholder: 'About now, or about the past', autocomplete: 'off', enterkeyhint: 'send',
   })
@@ -23,8 +22,7 @@ export class Asking extends EventTarget {
   constructor(live) {
     super()
     this.#live = live
-    this.#ideas = h('div', { class: 'ideas' }, ...IDEAS.map((idea) => button(idea, null, () => this.#ask(idea))))
-    this.#log.append(h('div', { class: 'hint' }, h('p', {}, 'Ask anything that this stream has seen or heard.'), this.#ideas))
+    this.clear()
     const form = h(
       'form', { class: 'asking', onsubmit: (event) => this.#submit(event) },
       this.#chip,
@@ -38,12 +36,20 @@ export class Asking extends EventTarget {
     this.#box.addEventListener('input', () => this.#grow())
   }
 
+  /** Nothing was asked: as at the beginning, and after something was forgotten, of which answers and evidence may tell. */
+  clear() {
+    this.#conversation = crypto.randomUUID?.() ?? String(Math.random())
+    const ideas = IDEAS.map((idea) => button(idea, null, () => this.#ask(idea)))
+    const told = h('p', {}, 'Ask anything that this stream has seen or heard.')
+    this.#log.replaceChildren(h('div', { class: 'hint' }, told, h('div', { class: 'ideas' }, ideas)))
+  }
+
   /** The next questions are about this stretch of time; null: about anything. */
   about(moment) {
     this.#range = moment && { since: moment.start, until: new Date(moment.to + 1).toISOString() }
     this.#chip.hidden = !moment
     if (!moment) return
-    const text = `Only ${momentText(moment.from)} to ${clock(moment.to)}`
+    const text = `Only ${momentText(moment.from)}${until(moment)}`
     this.#chip.replaceChildren(h('span', {}, text), button('Ask about any time', 'close', () => this.about(null), { quiet: true }))
     this.#box.focus()
   }

@@ -1,7 +1,7 @@
 /** What is asked for in a dialog: a camera's address, the key, what to forget. Each resolves once it is closed. */
 
 import { button, field, h, say, unique } from './dom.js'
-import { call, currentKey, forgetPictures, giveKey, listEvents, path } from './server.js'
+import { addStream, call, currentKey, forgetPictures, giveKey, listEvents, path } from './server.js'
 import { clock, count, moment as momentText } from './times.js'
 
 const MOST = 1000
@@ -58,7 +58,7 @@ export function addCamera() {
     ]
     return [form(fields, 'Add', close, async () => {
       const source = { url: url.value.trim(), ...(url.value.startsWith('file:') ? { pace: 'real' } : {}) }
-      return (await call('POST', '/v1/streams', { body: { id: name.value.trim(), source } })).id
+      return (await addStream(name.value.trim(), source)).id
     })]
   })
 }

@@ -4,7 +4,7 @@ import { h, say } from './dom.js'
 import { connect } from './live.js'
 import { LivePicture, fill, storedPicture } from './picture.js'
 import { call, listEvents, listStreams, path } from './server.js'
-import { count, duration, parse } from './times.js'
+import { SECOND, count, duration, parse } from './times.js'
 
 const LIST_EVERY_MS = 4000
 
@@ -207,7 +207,8 @@ class Tile {
 /** 412 moments over 3 h 12 min */
 export function remembered(memory) {
   if (memory.events === 0) return 'nothing remembered yet'
-  return `${count(memory.events, 'moment')} over ${duration(parse(memory.end) - parse(memory.start))}`
+  const spanned = parse(memory.end) - parse(memory.start)
+  return `${count(memory.events, 'moment')}${spanned < SECOND ? '' : ` over ${duration(spanned)}`}`
 }
 
 /** Whether there is a stream of this id. Throws Refused. */

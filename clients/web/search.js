@@ -4,7 +4,7 @@ import { button, h, icon, say } from './dom.js'
 import { asMoment, nearestFrame } from './moments.js'
 import { storedPicture } from './picture.js'
 import { call, listStreams, path } from './server.js'
-import { duration, moment as momentText } from './times.js'
+import { SECOND, duration, moment as momentText } from './times.js'
 
 const PAUSE_MS = 250
 const EACH = 24
@@ -89,8 +89,8 @@ export class Search extends EventTarget {
     return h('li', {}, h(
       'button', { type: 'button', onclick: pick },
       frame ? storedPicture(frame.url, '') : h('i', {}),
-      h('span', { class: 'line' }, h('b', {}, momentText(moment.from)), h('span', {}, `${moment.stream}, ${duration(moment.to - moment.from)}`)),
-      text && h('span', { class: 'said' }, text),
+      h('span', { class: 'line' }, h('b', {}, momentText(moment.from)), h('span', {}, [moment.stream, moment.to - moment.from >= SECOND && duration(moment.to - moment.from)].filter(Boolean).join(', '))),
+      text && h('span', { class: 'said', title: text }, text),
     ))
   }
 }

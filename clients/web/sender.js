@@ -1,7 +1,7 @@
 /** Sends a camera or a screen, and a microphone, of this machine into a push stream; less of it where the link is slow. */
 
 import { connect } from './live.js'
-import { Refused, call, listStreams, path } from './server.js'
+import { Refused, addStream, call, listStreams, path } from './server.js'
 import { parse } from './times.js'
 import { Transit } from './transit.js'
 
@@ -379,7 +379,7 @@ async function claim(wanted, own) {
     const known = streams.get(id)
     if (known?.source.push && known.source.pace === 'real' && (own || !(await busy(known)))) return id
     if (known) continue
-    await call('POST', '/v1/streams', { body: { id, source: { push: true } } })
+    await addStream(id, { push: true })
     return id
   }
   throw new Refused(0, 'stream_exists', 'There are too many streams of this name.')

@@ -6,10 +6,11 @@ const AT_ONCE = 4
 
 /** The server said no, or (status 0) nobody answered. */
 export class Refused extends Error {
-  constructor(status, code, message) {
+  constructor(status, code, message, param = null) {
     super(message)
     this.status = status
     this.code = code
+    this.param = param
   }
 }
 
@@ -74,12 +75,24 @@ async function refusal(response, used) {
   }
   // A request from before the key was given says nothing about the one that is used now.
   if (response.status === 401 && used === key) keyring.dispatchEvent(new CustomEvent('key', { detail: key !== '' }))
-  return new Refused(response.status, error.code, error.message)
+  return new Refused(response.status, error.code, error.message, error.param)
 }
 
 /** All streams, by id. */
 export async function listStreams() {
   return (await call('GET', '/v1/streams', { query: { limit: 1000 } })).streams
+}
+
+/** Add a stream: "at 10:15" in a question about it is meant by this browser's clock. Throws Refused. */
+export async function addStream(id, source) {
+  const body = { id, source, time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone }
+  try {
+    return await call('POST', '/v1/streams', { body })
+  } catch (error) {
+    // A zone that the server has no name for is no reason to have no stream.
+    if (error.param !== 'time_zone') throw error
+    return call('POST', '/v1/streams', { body: { id, source } })
+  }
 }
 
 /** Events of [since, until) in milliseconds since 1970, newest first, at most `most`; and the gaps of that range. */

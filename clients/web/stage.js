@@ -3,7 +3,7 @@
 import { button, h, icon, say } from './dom.js'
 import { LivePicture, fill, storedPicture } from './picture.js'
 import { nearestFrame } from './moments.js'
-import { clock, duration, moment as momentText } from './times.js'
+import { clock, duration, moment as momentText, until } from './times.js'
 
 /**
  * Tells of `live` (back to it), `step` (detail -1 or 1: the moment before or after), `frame` (another picture of this
@@ -78,8 +78,9 @@ export class Stage extends EventTarget {
     this.#frame = frame
     if (frame) fill(this.#image, frame.url)
     this.#image.alt = frame ? `Remembered picture of ${momentText(frame.at)}` : ''
-    say(this.#when, `${momentText(moment.from)} to ${clock(moment.to)}${merged(moment)}`)
+    say(this.#when, `${momentText(moment.from)}${until(moment)}${merged(moment)}`)
     say(this.#caption, [moment.caption, moment.transcript && `“${moment.transcript}”`].filter(Boolean).join(' '))
+    this.#caption.title = this.#caption.textContent
     this.#frames.replaceChildren(...moment.frames.map((one) => this.#dot(one)))
     this.dispatchEvent(new CustomEvent('frame', { detail: frame?.at ?? moment.from }))
   }

@@ -103,7 +103,8 @@ export class Timeline extends EventTarget {
   }
 
   get range() {
-    const to = this.#to ?? this.#now() + this.#span * AHEAD
+    // Behind now, half a card: so much of the newest one is seen at the least.
+    const to = this.#to ?? this.#now() + this.#span * Math.max(AHEAD, CARD / 2 / (this.#width || Infinity))
     return [to - this.#span, to]
   }
 

@@ -80,3 +80,8 @@ export function axisStart(ms, step) {
   const midnight = new Date(ms).setHours(0, 0, 0, 0)
   return midnight + Math.ceil((ms - midnight) / step) * step
 }
+
+/** The end of a moment that is longer than what a clock tells: ' to 10:15:07'. */
+export function until({ from, to }) {
+  return clock(from) === clock(to) ? '' : ` to ${clock(to)}`
+}

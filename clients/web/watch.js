@@ -125,7 +125,12 @@ class Watch {
   }
 
   #tick() {
-    if (this.#live.stream) this.#badge.show(this.#live.stream)
+    const stream = this.#live.stream
+    if (!stream) return
+    this.#badge.show(stream)
+    // The list comes every few seconds, this stream's own state at once.
+    const own = this.#others.querySelector('[aria-current]')
+    if (own) own.dataset.state = stream.state
   }
 
   #gone(error) {
@@ -191,6 +196,8 @@ class Watch {
     }
     this.#leavePast()
     this.#moments.clear()
+    this.#asking.clear()
+    this.#timeline.prove([])
     this.#timeline.reload()
   }
 

@@ -1,5 +1,6 @@
 """The camera that needs no camera: a real RTSP client gets the world's film from it."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import av
 import pytest
+
+from evaluation.world_camera import PORT
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,3 +30,9 @@ def test_it_shows_the_world(camera: str) -> None:
         assert [one.shape for one in frames] == [(360, 480)] * 3
         assert frames[0].std() > 1
         assert opened.streams.audio
+
+
+def test_the_readme_names_its_address(camera: str) -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert re.sub(r":\d+/", f":{PORT}/", camera) in readme
+    assert ".venv/bin/python -m evaluation.world_camera\n" in readme

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import av
+import pytest
 
+SHOTS = Path(__file__).resolve().parents[2] / "artefacts" / "page"
 PATIENCE_MS = 60_000
 REFUSED = "Failed to load resource"
 """What Chromium itself logs for a request that is refused or finds nobody: it is not the page's."""
@@ -77,3 +79,28 @@ def ask(page: Any, question: str) -> str:
     answers.nth(before).locator("details").wait_for()
     assert log.get_attribute("aria-busy") == "false"
     return str(answers.nth(before).locator(".text").inner_text())
+
+
+def look(page: Any, name: str) -> None:
+    """Leave a screenshot; nothing needs scrolling sideways, and axe-core finds nothing serious."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png")
+    assert page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0, name
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    found = axe.Axe().run(page).response["violations"]
+    grave = [
+        (one["id"], [node["html"][:200] for node in one["nodes"]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert grave == [], name
+
+
+def look_in_all_sizes(page: Any, name: str) -> None:
+    """The same page, light, dark and on a phone; afterwards as it was."""
+    was = page.viewport_size
+    for size, options in SIZES.items():
+        page.emulate_media(color_scheme=options["color_scheme"])
+        page.set_viewport_size(options["viewport"])
+        look(page, f"{name}-{size}")
+    page.set_viewport_size(was)

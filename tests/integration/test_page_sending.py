@@ -6,12 +6,11 @@ Screenshots are left in artefacts/page.
 import re
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from browser import PATIENCE_MS, Tab, give_key, tab, write_camera
+from browser import PATIENCE_MS, SHOTS, Tab, give_key, tab, write_camera
 from slow_link import SlowLink
 from waiting import wait_for
 
@@ -22,7 +21,6 @@ pytestmark = pytest.mark.debian("chromium")
 
 KEY = "page-test-key-0123456789"
 Get = Callable[[str], httpx.Response]
-SHOTS = Path(__file__).resolve().parents[2] / "artefacts" / "page"
 
 
 @pytest.fixture(scope="module")
