@@ -269,6 +269,7 @@ _ALL = (
                     Owed("needle.first_clip_best", "share"),
                     Owed("needle.code_recall5", "share"),
                     Owed("needle.code_right", "share"),
+                    Owed("needle.place_right", "share"),
                 ),
             ),
         ),

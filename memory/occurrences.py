@@ -6,12 +6,6 @@ from typing import Final
 
 from memory.ranking import LIKENESS_SHARE, Candidate, matching
 
-NAMED_SHARE: Final = 0.75
-"""How like a frame must be, in shares of the likest, where a question names one event by what it shows. Of frames that
-do not show a thing 8 of 100 are half as like as the likest one, and 1 of 100 three quarters as like (40 films of the
-procedural world): among thousands that is the difference between the event that is meant and any. On 22 notes in 2048
-frames each, asked after in two ways, the right event was named in 26 of 44 cases by half, in 42 by three quarters.
-"""
 _JOINT_US: Final = 2_000_000
 """Events closer than this show one occurrence, which goes on."""
 

@@ -22,8 +22,8 @@ from memory.messages import (
     SpeechLine,
     StreamCoverage,
 )
-from memory.occurrences import NAMED_SHARE, Occurrence, occurrences
-from memory.ranking import LIKENESS_SHARE, WEIGHTS, Candidate, Wanted, Weights
+from memory.occurrences import Occurrence, occurrences
+from memory.ranking import LIKENESS_SHARE, NAMED_SHARE, WEIGHTS, Candidate, Wanted, Weights
 from memory.rows import Vector
 from memory.spans import Span
 from memory.stream import Stream

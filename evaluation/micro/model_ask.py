@@ -5,6 +5,7 @@ from typing import Final
 
 from evaluation.micro.model_view import STREAM, View, clock_us
 from memory.messages import Context, Coverage, Evidence, Recall, StreamCoverage
+from memory.spans import Span
 from perception.config import ModelConfig
 from perception.window import WindowFrame
 from reasoning.config import ReasoningConfig
@@ -36,18 +37,27 @@ class Asker:
         return self.ask_memory(view, question, lambda recall: _context(recall, evidence), frames)
 
     def ask_memory(
-        self, view: View, question: str, memory: Callable[[Recall], Context], frames: int = 8
-    ) -> AnswerDone:  # fmt: skip
-        """The same with what `memory` says to the recall."""
+        self,
+        view: View,
+        question: str,
+        memory: Callable[[Recall], Context],
+        frames: int = 8,
+        span: Span | None = None,
+    ) -> AnswerDone:
+        """The same with what `memory` says to the recall. span: the range that is named with the question."""
         self._window.frames = view.window[-frames:]
         self._asked += 1
         # A film's frames are another's no more: what is cached of one must not answer for the other.
         self.engine.cache.clear()
         asked = _stream(view.now_us)
         now_us = clock_us()
+        since_us, until_us = span or (None, None)
         self._stage.submit(
-            Ask(f"q{self._asked}", [asked], question, None, None, MAX_TOKENS, now_us + _LONG_US, now_us, 0.0, 0, [])
-        )
+            Ask(
+                f"q{self._asked}", [asked], question, since_us, until_us, MAX_TOKENS, now_us + _LONG_US, now_us,
+                0.0, 0, [],
+            )
+        )  # fmt: skip
         while True:
             for output in self._stage.step():
                 if isinstance(output, Recall):

@@ -78,7 +78,7 @@ class Hay:
     from: the encoder's weights, and the code that draws and watches."""
 
     def __init__(self, watcher: Watcher, config: PerceptionConfig, folder: Path | None = None) -> None:
-        self._folder = folder or cache_folder() / _digest(Path(config.encoder.folder))
+        self._folder = folder or cache_folder() / digest([Path(config.encoder.folder)], _SOURCES)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._watcher = watcher
         self._known: dict[int, list[Record]] = {}
@@ -86,19 +86,19 @@ class Hay:
     def segment(self, number: int) -> list[Record]:
         """On a clock of its own, from 0."""
         if number not in self._known:
-            self._known[number] = self._stored(number)
+            self._known[number] = _RECORDS.decode(self.make(number).read_bytes())
         return self._known[number]
 
-    def _stored(self, number: int) -> list[Record]:
+    def make(self, number: int) -> Path:
+        """The file that holds it, filmed now where there is none."""
         file = self._folder / f"{number}.msgpack"
-        if file.is_file():
-            return _RECORDS.decode(file.read_bytes())
-        records = self._watcher.watch(hay_pictures(number))
-        # Whoever is broken off leaves nothing half-written.
-        begun = file.with_suffix(f".{os.getpid()}")
-        begun.write_bytes(msgspec.msgpack.encode(records))
-        begun.replace(file)
-        return records
+        if not file.is_file():
+            records = self._watcher.watch(hay_pictures(number))
+            # Whoever is broken off leaves nothing half-written.
+            begun = file.with_suffix(f".{os.getpid()}")
+            begun.write_bytes(msgspec.msgpack.encode(records))
+            begun.replace(file)
+        return file
 
 
 def composed(hay: Hay, watcher: Watcher, haystack: Haystack) -> list[Record]:
@@ -132,11 +132,12 @@ def vectors_of(records: Sequence[Record], length: int, dim: int) -> NDArray[np.f
     return vectors
 
 
-def _digest(encoder: Path) -> str:
-    found = hashlib.sha256((encoder / "model.safetensors").read_bytes())
-    for pattern in _SOURCES:
-        for path in sorted(ROOT.glob(pattern)):
-            found.update(path.read_bytes())
+def digest(checkpoints: Sequence[Path], sources: Sequence[str]) -> str:
+    """A name for what follows from these weights and this code. sources: patterns below the project's root."""
+    found = hashlib.sha256()
+    files = [one / "model.safetensors" for one in checkpoints]
+    for path in (*files, *(path for pattern in sources for path in sorted(ROOT.glob(pattern)))):
+        found.update(path.read_bytes())
     return found.hexdigest()[:16]
 
 

@@ -77,8 +77,8 @@ def note_picture(note: Note, number: int) -> Picture:
     light = round(float(dice.uniform(*_PRESET.light)), 3)
     room = ROOMS[int(dice.integers(len(ROOMS)))]
     end_us = note.frames * SECOND
-    signs = [] if note.code is None else [SignShown(0, end_us, note.code, note.sign_place)]
-    events: tuple[Event, ...] = (Cut(0, 0, room, light), Appeared(0, 0, thing, note.place), *signs)
+    sign = SignShown(0, end_us, note.code, note.sign_place)
+    events: tuple[Event, ...] = (Cut(0, 0, room, light), Appeared(0, 0, thing, note.place), sign)
     return frame(Script(note.room, end_us, events, _PRESET.noise), number * SECOND // FPS, *SIZE)
 
 

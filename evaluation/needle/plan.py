@@ -1,8 +1,8 @@
 """What is hidden where: needles and distractors in haystacks of sampled frames, one a second. All follows from a seed.
 
-A needle is a note: a thing at a place, drawn anew, for one frame or three. A question names the thing and asks for the
-place. One note of each haystack also bears a sign with a fresh code of three digits, the only sign of all its frames.
-Things that name needles are never in a haystack otherwise.
+A needle is a note: a thing, and a sign with a fresh code of three digits, at places drawn anew, for one frame or three.
+A question names the thing and asks for its place; another asks what the sign said at the moment that was found. Things
+that name needles are never in a haystack otherwise. The hay has no signs, but every distractor has one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,13 +29,13 @@ _ABSENT: Final = 3
 
 @dataclass(frozen=True)
 class Note:
-    """A thing at a place in frames [index, index + frames), and, where it has a code, a sign that says it elsewhere."""
+    """A thing at a place in frames [index, index + frames), and elsewhere in them a sign that says a code."""
 
     index: int
     frames: int
     look: Look
     place: int
-    code: str | None
+    code: str
     sign_place: int
     room: int
 
@@ -57,11 +57,13 @@ class Note:
         """The same while it is to be seen."""
         return replace(self.question(), text=f"Where is the {self.name} now?", about="now")
 
-    def code_question(self) -> WorldQuestion | None:
-        """What the sign said, free text; None where it had none."""
-        if self.code is None:
-            return None
+    def code_question(self) -> WorldQuestion:
+        """What the sign said, asked of a time: any of a thousand codes."""
         return WorldQuestion("sign", "What did the sign say?", self.code, "past", 0, 0, (self.code,))
+
+    def code_question_in_view(self) -> WorldQuestion:
+        """The same while it is to be seen."""
+        return replace(self.code_question(), text="What does the sign say now?", about="now")
 
 
 def absent_question(look: Look) -> WorldQuestion:
@@ -121,11 +123,10 @@ def _haystack(seed: int, length: int, depths: Sequence[float]) -> Haystack:
     looks = [NEEDLE_LOOKS[n] for n in dice.permutation(len(NEEDLE_LOOKS))]
     taken: list[tuple[int, int]] = []
     notes: list[Note] = []
-    signed = int(dice.integers(len(depths)))
     for look, depth in zip(looks, depths, strict=False):
         frames = _FRAMES[int(dice.integers(len(_FRAMES)))]
         index = min(round(depth * length), length - frames)
-        notes.append(_note(dice, index, frames, look, signed=len(notes) == signed))
+        notes.append(_note(dice, index, frames, look))
         taken.append((index, index + frames))
     kept: list[Needle] = []
     distractors: list[Note] = []
@@ -156,7 +157,7 @@ def _is_free(index: int, frames: int, length: int, taken: Sequence[tuple[int, in
     return 0 <= index <= length - frames and apart
 
 
-def _note(dice: np.random.Generator, index: int, frames: int, look: Look, *, signed: bool = False) -> Note:
+def _note(dice: np.random.Generator, index: int, frames: int, look: Look) -> Note:
     place, sign_place = (int(one) for one in dice.permutation(len(PLACES))[:2])
     code = f"{dice.integers(1000):03d}"
-    return Note(index, frames, look, place, code if signed else None, sign_place, int(dice.integers(1 << 16)))
+    return Note(index, frames, look, place, code, sign_place, int(dice.integers(1 << 16)))

@@ -8,8 +8,8 @@ import pytest
 
 from memory.anchors import find
 from memory.messages import Context, MemoryOptions, OpenMemory, Recall
-from memory.occurrences import NAMED_SHARE, occurrences
-from memory.ranking import Candidate
+from memory.occurrences import occurrences
+from memory.ranking import NAMED_SHARE, Candidate
 from memory.stage import MemoryStage
 from perception.messages import Barrier, Speech
 

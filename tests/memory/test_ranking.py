@@ -21,6 +21,12 @@ def test_the_first_or_last_is_of_those_that_show_it(order: str, best: int) -> No
     assert all(0 <= one.score <= 1 for one in found)
 
 
+def test_what_is_half_as_like_is_not_the_last_that_shows_it() -> None:
+    found = [candidate(2, 0.66), *(candidate(n, 0.37) for n in range(3, 12))]
+    score(found, Wanted({}, "last", S), WEIGHTS)
+    assert max(found, key=lambda one: one.score) is found[0]
+
+
 def test_streams_are_ordered_by_the_wall_clock() -> None:
     found = [candidate(1, 0.6, "t/a"), candidate(0, 0.6, "t/b")]
     score(found, Wanted({}, "last", S, {"t/a": 0, "t/b": 100 * S}), WEIGHTS)

@@ -24,7 +24,7 @@ def found(lost: int = 0) -> Found:
     needles = [outcome(length, depth) for length, depth in cells]
     for n in range(lost):
         needles[-1 - n] = outcome(512, 1.0, rank=None)
-    return Found(needles, needles[:20], [False] * 300)
+    return Found(needles, list(needles), [""] * 300)
 
 
 def checks(what: Found, *, full: bool = True) -> dict[str, Check]:
@@ -40,7 +40,8 @@ def test_all_hold_where_all_is_found() -> None:
 def test_none_holds_where_recall_is_broken(full: bool) -> None:
     broken = found()
     broken.needles = [replace(one, rank=None, right=False) for one in broken.needles]
-    broken.false_recalls = [True] * 300
+    broken.codes = list(broken.needles)
+    broken.false_recalls = ["red ring: top left"] * 300
     held = checks(broken, full=full)
     barred = [name for name, check in held.items() if check.bar is not None]
     assert len(barred) == 5
@@ -71,12 +72,29 @@ def test_what_is_recalled_but_not_first_counts_for_five_alone() -> None:
     assert not checks(late)["needle.recall5_low"].ok
 
 
-def test_the_gap_is_that_of_answers() -> None:
-    half = found()
-    half.needles = [replace(one, right=n % 10 != 0) for n, one in enumerate(half.needles)]
-    held = checks(half)["needle.answer_gap"]
+@pytest.mark.parametrize("worse", ["needles", "codes"])
+def test_the_gap_is_the_larger_one_of_places_and_codes(worse: str) -> None:
+    lacking = found()
+    setattr(lacking, worse, [replace(one, right=n % 10 != 0) for n, one in enumerate(lacking.needles)])
+    held = checks(lacking)["needle.answer_gap"]
     assert held.value == pytest.approx(10)
     assert not held.ok
+    assert "495 of 550" in held.note
+
+
+def test_what_is_right_in_view_no_more_often_is_no_gap() -> None:
+    blind = found()
+    blind.codes = [replace(one, right=False, in_view=False) for one in blind.codes]
+    assert checks(blind)["needle.answer_gap"].value == 0
+    assert checks(blind)["needle.code_right"].value == 0
+
+
+def test_what_was_said_of_things_that_were_nowhere_is_told() -> None:
+    false = found()
+    false.false_recalls[7] = "red ring: top left"
+    held = checks(false)["needle.false_recall"]
+    assert held.value == pytest.approx(1 / 300)
+    assert held.note == "1 of 300 things that were nowhere; red ring: top left"
 
 
 def test_nothing_asked_is_no_success() -> None:
