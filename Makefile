@@ -14,7 +14,7 @@ serve: setup ## the server, until Ctrl-C
 	@$(BIN)/omnilive serve
 
 test: setup-dev lint ## everything that CI checks
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 
 test-slow: setup-dev ## the long forms
 	$(BIN)/python -m pytest --slow --timeout 3600

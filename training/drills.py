@@ -34,9 +34,10 @@ _SIGNED: Final = 0.6
 """Share of frames with a sign: it is what least can be answered without the time."""
 _JITTER_US: Final = 700_000
 """How far from a frame the moment may lie that is asked about, where no other frame is nearer."""
-_THEMES: Final = {"times": 0.4, "letters": 0.4, "all": 0.2}
-"""Shares of sheets. times: every frame has a sign, and what it said at which time is all that is asked, with the count;
-as one of many kinds of questions it was not learnt in 500 steps. letters: what is told by letters late.
+_THEMES: Final = {"times": 0.5, "letters": 0.3, "all": 0.2}
+"""Shares of sheets. times: every frame has a sign, and what it said at which time is all that is asked, with the count,
+and when things came; as one of many kinds of questions it was not learnt in 500 steps. letters: what is told by letters
+late.
 """
 _LETTERED: Final = 0.5
 _ORDERS: Final = 4
@@ -105,7 +106,8 @@ class Drills:
 def _items(dice: np.random.Generator, theme: str, found: Sequence[WorldQuestion]) -> Iterator[Item]:
     for question in found:
         late = question.kind in LETTERED_LATE
-        if theme == "all" or (theme == "times" and question.timed and question.kind != "place"):
+        by_time = question.kind == "when" or (question.timed and question.kind != "place")
+        if theme == "all" or (theme == "times" and by_time):
             yield _drilled(told(question))
         times = _ORDERS * late if theme == "letters" else int(theme == "all" and dice.random() < _LETTERED)
         for _ in range(times):

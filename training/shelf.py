@@ -49,7 +49,7 @@ _FEWEST_TIMED: Final = 4
 _SORTED: Final = 48
 _TOKENS: Final = 8192
 """Of a batch, padding included."""
-_DRILLED: Final = 0.4
+_DRILLED: Final = 0.5
 """Share of lessons that are drills."""
 _EASIER: Final = 0.4
 
