@@ -4,6 +4,8 @@ PYTHON ?= python3
 EXTRA ?= cpu
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests of real processes, and of what these leave on the machine: one after the other, with nothing beside them.
+ALONE := tests/integration tests/server/ipc
 
 .PHONY: demo serve test test-slow bench lint clean setup setup-dev
 
@@ -14,7 +16,8 @@ serve: setup ## the server, until Ctrl-C
 	@$(BIN)/omnilive serve
 
 test: setup-dev lint ## everything that CI checks
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report= $(addprefix --ignore ,$(ALONE))
+	$(BIN)/python -m pytest --cov --cov-append --cov-report=term:skip-covered $(ALONE)
 
 test-slow: setup-dev ## the long forms
 	$(BIN)/python -m pytest --slow --timeout 3600

@@ -18,19 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the long forms too")
 
 
-_ALONE = ("integration", "server/ipc")
-"""Tests of real processes and of what they leave on the machine: one after the other, whatever runs beside them."""
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    alone = tuple(here / name for name in _ALONE)
-    # What takes longest begins first; a stable sort keeps the files' order.
-    items.sort(key=lambda item: not item.path.is_relative_to(alone[0]))
     for item in items:
-        together = any(item.path.is_relative_to(folder) for folder in alone)
-        item.add_marker(pytest.mark.xdist_group("alone" if together else str(item.path.relative_to(here))))
         if item.get_closest_marker("slow") and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="a long form: run by `make test-slow`"))
         if item.get_closest_marker("gpu") and not has_cuda():

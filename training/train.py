@@ -27,10 +27,13 @@ def main() -> int:
     parser.add_argument(
         "--scale", type=float, default=1.0, help="share of the films and steps, for a trial (%(default)s)"
     )
+    parser.add_argument(
+        "--mean-with", type=Path, help="publish: another checkpoint of the same model; the mean of both is published"
+    )
     asked = parser.parse_args()
     model, encoder, films = asked.run / "model", asked.run / "encoder", asked.run / "films"
     if asked.stage == "publish":
-        publish(model, encoder)
+        publish(model, encoder, asked.mean_with)
         return 0
     if not (model / "config.json").is_file():
         make_blank_model(model)

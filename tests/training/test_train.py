@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from transformers import AutoModelForImageTextToText
 
 from perception.config import ModelConfig
@@ -58,3 +59,17 @@ def test_what_is_published_is_a_checkpoint_in_half_precision(blank: Path, tmp_pa
     assert half < 0.55 * whole
     assert (tmp_path / "ship" / "README.md").read_text() == "the card"
     assert load_engine(ModelConfig(str(tmp_path / "ship")), 1 << 20).slots == 1
+
+
+def test_the_mean_of_two_checkpoints_is_published(blank: Path, tmp_path: Path) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(blank, dtype=torch.float32)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.mul_(3.0)
+    model.save_pretrained(tmp_path / "other")
+    copy_checkpoint(AutoModelForImageTextToText, blank, tmp_path / "ship", tmp_path / "other")
+    before, after = (
+        AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).lm_head.weight
+        for folder in (blank, tmp_path / "ship")
+    )
+    torch.testing.assert_close(after, 2 * before, rtol=1e-3, atol=1e-4)
