@@ -1,6 +1,5 @@
 """The real server: `omnilive serve` as a process of its own, on a free port and a folder of its own."""
 
-import os
 import re
 import signal
 import subprocess
@@ -15,21 +14,15 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from surroundings import ROOT, environment
 from waiting import wait_for
 
 from reasoning.random_checkpoints import make_idefics3
 
-ROOT = Path(__file__).resolve().parents[2]
 READY_S = 150.0
 _UNDISTURBED = {"OMNILIVE_REASONING__CAPTIONS": "false"}
 """Captions, made whenever nobody asks, would change events between two looks; their own tests turn them on."""
 LAST_LINE = re.compile(r"omnilive: error\[([a-z_]+)\]: (.+)")
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Ours without settings of the project, so that a developer's own do not change what is tested."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OMNILIVE_")}
-    return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 
 def command(*arguments: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, environment
+from surroundings import ROOT, environment
 
 from evaluation.oracle.server import OracleServer
 from evaluation.ovo.annotations import load_annotations

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import ROOT, environment
+from surroundings import ROOT, environment
 
 from clients.api import Api
 
