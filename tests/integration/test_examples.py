@@ -1,32 +1,25 @@
 """The examples, run as they stand against a real server; each fits on half a screen."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
+from surroundings import ROOT, environment
 
 from clients.api import Api
 
-ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "clients" / "examples"
 LONGEST = 20
-
-
-def environment(url: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OMNILIVE_")}
-    return {**kept, "PYTHONPATH": str(ROOT), "OMNILIVE_URL": url}
 
 
 def run(example: str, *arguments: str, url: str) -> str:
     """What it prints."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / example), *arguments],
-        env=environment(url), capture_output=True, text=True, timeout=120,
+        env=environment(OMNILIVE_URL=url), capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -36,7 +29,7 @@ def run(example: str, *arguments: str, url: str) -> str:
 def running(example: str, *arguments: str, url: str) -> Iterator["subprocess.Popen[str]"]:
     with subprocess.Popen(
         [sys.executable, str(EXAMPLES / example), *arguments],
-        env=environment(url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(OMNILIVE_URL=url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         yield process
         process.terminate()
@@ -85,6 +78,6 @@ def test_pictures_are_pushed_then_asked_about(server: Any, stream: str, make_cli
 def test_a_refusal_is_told(server: Any) -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "ask_over_rest.py"), "nobody", "What?"],
-        env=environment(server.url), capture_output=True, text=True, timeout=60,
+        env=environment(OMNILIVE_URL=server.url), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (done.returncode, "no stream of this id" in done.stderr) == (1, True)
