@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tests of real processes, and of what these leave on the machine: one after the other, with nothing beside them.
 ALONE := tests/integration tests/server/ipc
+# A test that not even its own timeout ends (a wait inside a wait) ends the run, with the stack of every thread.
+HANG := -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
 
 .PHONY: demo serve test test-slow bench lint clean setup setup-dev
 
@@ -16,8 +18,8 @@ serve: setup ## the server, until Ctrl-C
 	@$(BIN)/omnilive serve
 
 test: setup-dev lint ## everything that CI checks
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report= $(addprefix --ignore ,$(ALONE))
-	$(BIN)/python -m pytest --cov --cov-append --cov-report=term:skip-covered $(ALONE)
+	$(BIN)/python -m pytest $(HANG) -n 2 --dist loadfile --cov --cov-report= $(addprefix --ignore ,$(ALONE))
+	$(BIN)/python -m pytest $(HANG) --cov --cov-append --cov-report=term:skip-covered $(ALONE)
 
 test-slow: setup-dev ## the long forms
 	$(BIN)/python -m pytest --slow --timeout 3600

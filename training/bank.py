@@ -1,5 +1,6 @@
 """Banks of films on disk: drawn once by several processes, read by every piece of a training."""
 
+import multiprocessing
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -38,8 +39,14 @@ def fill(folder: Path, first: int, films: int, preset: Callable[[int], Preset], 
     folder.mkdir(parents=True, exist_ok=True)
     starts = [first + n for n in range(0, films, SHARD)]
     missing = [start for start in starts if not (folder / f"{start}.pkl").is_file()]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(partial(_draw_shard, folder, preset, model), missing))
+    if missing:
+        with _workers() as pool:
+            list(pool.map(partial(_draw_shard, folder, preset, model), missing))
+
+
+def _workers() -> ProcessPoolExecutor:
+    """Fresh processes: a fork of one that has threads may wait for ever for a lock that one of them held."""
+    return ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
 
 
 def _draw_shard(folder: Path, preset: Callable[[int], Preset], model: Path, start: int) -> None:
@@ -61,7 +68,7 @@ def strangers(folder: Path, first: int, count: int, model: Path) -> Pictures:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"strangers-{first}-{count}.npy"
     if not file.is_file():
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
+        with _workers() as pool:
             drawn = list(pool.map(stranger, range(first, first + count), chunksize=50))
         fresh = file.with_suffix(".new.npy")
         np.save(fresh, Shrinker(model).shrink(drawn))
