@@ -188,11 +188,17 @@ def test_a_range_is_forgotten_after_it_was_asked_once_more(watched: Tab, site: S
     dialog.get_by_text("lost for ever").wait_for()
     dialog.get_by_role("button", name="Cancel").click()
     assert site.stream("webcam")["memory"]["events"] > 0
+    other = page.context.new_page()
+    other.goto(page.url)
+    assert ask(other, "What do you see now?")
     page.get_by_role("button", name="Forget").click()
     dialog.get_by_role("combobox").select_option("The last hour")
     dialog.get_by_role("button", name="Forget").click()
     page.get_by_text("forgotten.").wait_for()
     assert page.locator(".cards li").count() == 0
+    # An answer in another tab may tell of it as well.
+    other.locator(".answer").first.wait_for(state="detached")
+    other.close()
 
 
 def test_a_server_that_restarts_under_the_page(watched: Tab, site: Site) -> None:
