@@ -31,7 +31,7 @@ from training.words import END, SPECIAL, train_tokenizer
 from training.world import PLACES, captions
 
 BATCH: Final = 128
-STEPS: Final = 4200
+STEPS: Final = 5000
 _RATE: Final = 1e-3
 _WARMUP: Final = 200
 _LENGTH: Final = 48
