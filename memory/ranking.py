@@ -36,7 +36,8 @@ others."""
 NAMED_SHARE: Final = 0.75
 """How like a frame must be, in shares of the likest, where a question names one event by what it shows: among thousands
 of frames the few in a hundred that are half as like are many. Of frames that do not show a thing 6 of 1000 are three
-quarters as like as the likest one (48 films). Of 44 notes in 2048 frames each, asked where they were last, all came first.
+quarters as like as the likest one (48 films). Of 44 notes in 2048 frames each, asked where they were last, all came
+first.
 """
 WORDS_SHARE: Final = 0.5
 _RANK_SOFTNESS: Final = 10.0

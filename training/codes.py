@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from training.sayings import Fact
 
-
 _LOOK: Final = 2.0
 """How loud a look is beside a single fact: of two things in a picture, one has the colour and one the shape of a third
 that is not there, and only the look tells."""
