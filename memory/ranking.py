@@ -26,20 +26,18 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 WEIGHTS: Final = msgspec.json.decode(resources.files("memory").joinpath("ranking.json").read_bytes(), type=Weights)
 """As `python -m training.rank` fitted them."""
-LEAST_LIKENESS: Final = 0.3
+LEAST_LIKENESS: Final = 0.35
 LIKENESS_SHARE: Final = 0.5
 """A frame shows what is asked for if it is about as like as the likest one, and that one is like at all. In memories of
-eight films of the procedural world, asked for "the red ring": the likest frame of what was there has 0.33 at least and
-0.42 or more in 95 of 100; of what never was, 0.4 in the middle. So the bound sorts out only what is nothing like it: at
-0.45 it would deny 69 of 100 things that never were, and 11 of 100 that were. Half of the likest is reached by 74 in 100
-frames that show it (what is cut off or moves is less like) and by 3 in 100 others."""
+eight films of the procedural world, asked for "the red ring": the likest frame of what was there has 0.43 or more in 95
+of 100, of what never was 0.26 in the middle. The bound denies 85 of 100 things that never were, and 2 of 100 that were.
+Half of the likest is reached by 86 in 100 frames that show it (what is cut off or moves is less like) and by 2 in 100
+others."""
 NAMED_SHARE: Final = 0.75
-"""How like a frame must be, in shares of the likest, where a question names one event by what it shows. Of frames that
-do not show a thing 8 of 100 were half as like as the likest one, and 1 of 100 three quarters as like (40 films,
-an earlier encoder): among thousands that is the difference between the event that is meant and any. On 22 notes in 2048
-frames each, asked after in two ways, the right event was named in 26 of 44 cases by half, in 42 by three quarters.
-Asked where it was last, 11 notes in 512 frames came first in 6 cases by half, in all 11 by three quarters; the marks of
-`training.rank` for "last" and "first" rise from 0.57 and 0.63 to 0.62 and 0.65 on films that nothing was fitted on.
+"""How like a frame must be, in shares of the likest, where a question names one event by what it shows: among thousands
+of frames the few in a hundred that are half as like are many. Of frames that do not show a thing 6 of 1000 are three
+quarters as like as the likest one (48 films). Of 44 notes in 2048 frames each, asked where they were last, all came
+first.
 """
 WORDS_SHARE: Final = 0.5
 _RANK_SOFTNESS: Final = 10.0

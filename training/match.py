@@ -31,7 +31,7 @@ from training.words import END, SPECIAL, train_tokenizer
 from training.world import PLACES, captions
 
 BATCH: Final = 128
-STEPS: Final = 2700
+STEPS: Final = 5000
 _RATE: Final = 1e-3
 _WARMUP: Final = 200
 _LENGTH: Final = 48
@@ -41,7 +41,7 @@ _STARTS: Final = {"scale": 2.3, "bias": -4.0}
 _HALF: Final = [0.5, 0.5, 0.5]
 _LED: Final = 2.0
 """Weight of the codes beside the contrast."""
-_OF_A_FILM: Final = 8
+_OF_A_FILM: Final = 4
 
 
 def make_blank_encoder(folder: Path, model: Path, seed: int = 0) -> Path:

@@ -24,7 +24,9 @@ _STEPS: Final = (0.0, 0.5, 0.71, 1.41, 2.0)
 _LEAST_GAIN: Final = 0.002
 """A weight moves for no less: what is less is chance."""
 START: Final = Weights(words=1.5, recency=0.15, target=2.0, order=0.5, crowd=0.6)
-_NAMES: Final = ("words", "recency", "target", "order", "crowd")
+_FITTED: Final = ("words", "target", "order", "crowd")
+"""Not recency: that of two alike the newer one is meant is a choice, which no question here asks about."""
+_NAMES: Final = ("recency", *_FITTED)
 _KINDS: Final = ("thing", "all", "last", "first", "ago", "thing ago", "said")
 
 
@@ -54,7 +56,7 @@ def fit(posed: Sequence[Posed], start: Weights) -> Weights:
     best, reached = start, mean(marks(posed, start))
     for _ in range(_ROUNDS):
         before = best
-        for name in _NAMES:
+        for name in _FITTED:
             for value in [getattr(best, name) * step for step in _STEPS]:
                 tried = _changed(best, name, value)
                 score = mean(marks(posed, tried))

@@ -12,7 +12,7 @@ from training.world import PLACES, Script, at_place
 
 Fact = tuple[str, ...]
 """One thing that is so, such as ("colour", "red") or ("colour place", "red", "top left")."""
-_WHOLE: Final = 0.6
+_WHOLE: Final = 0.4
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ def sayings(dice: np.random.Generator, contents: Sequence[Content]) -> tuple[lis
 
 
 def _saying(dice: np.random.Generator, content: Content) -> Said:
-    options = [of(*thing) for thing in content.things for of in (_thing, _thing_there, _shape, _colour)]
+    options = [of(*thing) for thing in content.things for of in (_thing, _thing, _thing_there, _shape, _colour)]
     if content.sign is not None:
-        options += [_sign(content.sign[0])] * 2
+        options += [_sign(content.sign[0])] * 2 + [_any_sign()]
     # The whole picture is what tells frames of one film apart.
     if not options or dice.random() < _WHOLE:
         return Said(caption(content), content.facts(), lambda one: one == content)
@@ -132,6 +132,10 @@ def _sign(text: str) -> _Option:
     return _Option(forms, [("sign",), *_digits(text)], holds)
 
 
+def _any_sign() -> _Option:
+    return _Option(("What did the sign say?", "a sign", "the sign"), [("sign",)], lambda one: one.sign is not None)
+
+
 def _of_thing(colour: str, shape: str, place: str) -> Iterator[Fact]:
     yield ("colour", colour)
     yield ("shape", shape)
@@ -158,6 +162,7 @@ _OF_LOOKS: Final = (
     "Was there ever a {}?",
     "Where was the {} last at rest?",
     "Where was the {}?",
+    "Where was the {} at rest?",
     "When did the {} first appear?",
     "Is there a {}?",
 )

@@ -50,7 +50,7 @@ def test_of_all_times_each_that_is_shown_counts() -> None:
 def test_the_table_has_a_line_for_each_weight() -> None:
     lines = table([said()], START).splitlines()
     assert len(lines) == 3 + len(msgspec.structs.fields(START))
-    assert lines[3].startswith("| no words | 0.000 |")
+    assert lines[4].startswith("| no words | 0.000 |")
 
 
 def test_no_film_is_shown_twice() -> None:

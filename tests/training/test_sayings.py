@@ -1,11 +1,12 @@
 """What texts say of pictures, of which pictures it is true, and the codes of both."""
 
 import numpy as np
+import pytest
 import torch
 
 from training.codes import codes
 from training.sayings import Content, caption, content_of, sayings
-from training.world import World, captions
+from training.world import COLOURS, SHAPES, UNSEEN_PAIRS, World, captions
 
 ONE = Content((("red", "square", "top left"), ("blue", "ring", "centre")), None)
 TWO = Content((("red", "square", "bottom"),), ("472", "top"))
@@ -69,6 +70,30 @@ def test_what_is_bound_otherwise_is_another_code() -> None:
     swapped = Content((("blue", "square", "top left"), ("red", "ring", "centre")), None)
     one, other = codes([ONE.facts(), swapped.facts()], 160)
     assert one @ other < 0.8
+
+
+@pytest.mark.parametrize(("colour", "shape"), [("red", "ring"), *sorted(UNSEEN_PAIRS)])
+def test_a_look_tells_a_thing_from_two_that_share_it(colour: str, shape: str) -> None:
+    """The colour on one thing and the shape on another are not the thing, with a pair that training never shows too."""
+    other_colour = next(one for one in COLOURS if one != colour)
+    other_shape = next(one for one in SHAPES if one != shape)
+    held = Content(((colour, shape, "left"), (other_colour, other_shape, "top")), None)
+    parted = Content(((colour, other_shape, "left"), (other_colour, shape, "top")), None)
+    asked = [("colour", colour), ("shape", shape), ("look", colour, shape)]
+    text, has, lacks = codes([asked, held.facts(), parted.facts()], 160)
+    assert text @ has > text @ lacks + 0.1
+
+
+def test_any_sign_answers_a_question_after_one() -> None:
+    asked = [
+        truth[:, n].tolist()
+        for seed in range(60)
+        for said, truth in [sayings(np.random.default_rng(seed), [ONE, TWO])]
+        for n, one in enumerate(said)
+        if one.text == "What did the sign say?"
+    ]
+    assert asked
+    assert all(column == [0, 1] for column in asked)
 
 
 def test_codes_are_always_the_same() -> None:
