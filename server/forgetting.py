@@ -65,8 +65,7 @@ class Forgetting:
     def _drop_derived(self, entry: StreamEntry, gone: Forgotten, since_us: int, until_us: int) -> None:
         if since_us <= entry.newest_us < until_us:
             entry.forgot_frames()
-        for watcher in entry.watchers:
-            watcher.forget(since_us, until_us)
+        entry.forgot_shown(since_us, until_us)
         self.questions.conversations.forget(entry.key)
         self.questions.explains.forget(entry.key, [*gone.events, *gone.changed], since_us, until_us)
         self.questions.ask_again(entry)

@@ -302,8 +302,7 @@ class StreamLife:
             return
         entry.saw_frame(record.media_us, record.arrival_us)
         if isinstance(record, Percept):
-            for watcher in entry.watchers:
-                watcher.tell_frame(record)
+            entry.show(record)
 
     def committed(self, message: EventCommitted) -> None:
         """An event is on disk."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from memory.messages import MemoryOptions, MemoryStatus
-from perception.messages import Fault, FileSource, PushSource, Source, StreamStatus
+from perception.messages import Fault, FileSource, Percept, PushSource, Source, StreamStatus
 from server.core import Clocks
 from server.errors import RequestError
 from server.protocol import Pace, SourceSpec, State, StreamOptions
@@ -101,6 +101,8 @@ class StreamEntry:
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     watchers: list[Watcher] = field(default_factory=list)
+    shown: Percept | None = None
+    """The newest frame that watchers were told of: who begins to watch a still scene need not wait for it to move."""
 
     @property
     def key(self) -> str:
@@ -163,6 +165,12 @@ class StreamEntry:
         self.newest_arrival_us = max(self.newest_arrival_us, arrival_us)
         self.has_frames = True
 
+    def show(self, frame: Percept) -> None:
+        """Tell those who watch frames of a new one."""
+        self.shown = frame
+        for watcher in self.watchers:
+            watcher.tell_frame(frame)
+
     def took_status(self, status: StreamStatus) -> None:
         """Perception said how it fares."""
         self.status = status
@@ -175,6 +183,13 @@ class StreamEntry:
         self.opened.clear()
         self.status = None
         self.forgotten_encoded = 0
+
+    def forgot_shown(self, since_us: int, until_us: int) -> None:
+        """Frames of [since_us, until_us) are shown to nobody any more."""
+        if self.shown is not None and since_us <= self.shown.media_us < until_us:
+            self.shown = None
+        for watcher in self.watchers:
+            watcher.forget(since_us, until_us)
 
     def forgot_frames(self) -> None:
         """The window's frames are forgotten."""

@@ -26,8 +26,10 @@ class Watcher:
     frame: Percept | None = None
     closed: bool = False
 
-    def subscribe(self, topics: frozenset[str]) -> None:
-        """From now on tell of these; what waits of others goes."""
+    def subscribe(self, topics: frozenset[str], newest: Percept | None) -> None:
+        """From now on tell of these; what waits of others goes. newest: told at once to who had no frames until now."""
+        if "frames" in topics and "frames" not in self.topics:
+            self.frame = newest
         self.topics = topics
         self.state_changed = True
         if "events" not in topics:

@@ -149,7 +149,7 @@ class Session:
             case CancelMessage():
                 self._cancel(message)
             case SubscribeMessage():
-                self._watcher.subscribe(frozenset(message.topics))
+                self._watcher.subscribe(frozenset(message.topics), self._entry.shown)
             case MediaMessage():
                 self._sender()
                 self._media.declare(message)

@@ -10,6 +10,7 @@ from starlette.websockets import WebSocketDisconnect
 from memory.messages import BarrierReached, EventCommitted
 from perception.messages import Barrier, Packet, Percept, SessionEnded, SessionStarted, StreamStatus
 from reasoning.messages import AnswerDelta, Ask, Cancel
+from server.times import wall_text
 from server.watchers import MAX_EVENTS, Watcher
 
 PUSH = {"push": True, "pace": "real"}
@@ -365,11 +366,41 @@ def test_frames_newest_wins(live_rig: Any, picture: Any) -> None:
     add(client, rig)
     with client.websocket_connect("/v1/streams/cam/live") as socket:
         socket.send_json({"type": "subscribe", "topics": ["frames"]})
-        socket.send_json({"type": "cancel", "id": "none"})
-        after(socket, "error")
+        after(socket, "frame")
+        socket.receive_bytes()
         client.portal.call(rig.host.see_frame, "default/cam", 40_000_000)
         assert after(socket, "frame")["time"].endswith("Z")
         assert socket.receive_bytes() == picture()
+
+
+def test_who_begins_to_watch_is_shown_the_newest_frame(live_rig: Any, picture: Any) -> None:
+    """Before a still scene the next one may be half a minute away."""
+    rig, client = live_rig
+    add(client, rig)
+    client.portal.call(rig.host.see_frame, "default/cam", 40_000_000)
+    with client.websocket_connect("/v1/streams/cam/live") as socket:
+        socket.send_json({"type": "subscribe", "topics": ["frames"]})
+        told = after(socket, "frame")
+        assert socket.receive_bytes() == picture()
+        # What is watched already is not shown again.
+        socket.send_json({"type": "subscribe", "topics": ["frames", "state"]})
+        client.portal.call(rig.host.see_frame, "default/cam", 41_000_000)
+        assert after(socket, "frame")["time"] > told["time"]
+
+
+def test_who_begins_to_watch_is_shown_nothing_that_was_forgotten(live_rig: Any) -> None:
+    rig, client = live_rig
+    add(client, rig)
+    client.portal.call(rig.host.see_frame, "default/cam", 40_000_000)
+    entry = rig.hub.registry.by_key("default/cam")
+    entry.forgot_shown(41_000_000, 50_000_000)
+    assert entry.shown is not None
+    entry.forgot_shown(0, 40_000_001)
+    assert entry.shown is None
+    with client.websocket_connect("/v1/streams/cam/live") as socket:
+        socket.send_json({"type": "subscribe", "topics": ["frames"]})
+        client.portal.call(rig.host.see_frame, "default/cam", 60_000_000)
+        assert after(socket, "frame")["time"] == wall_text(entry.declaration.start_wall_us + 60_000_000)
 
 
 def test_state_at_most_once_a_second(live_rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
