@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         browser = leaving.enter_context(chromium(_webcam(Path(folder))))
         with _page(browser, server.url, **_DESK) as page:
             page.get_by_role("button", name="Use my webcam").click()
-            page.locator(_SHOWN).wait_for()
+            page.locator(f"figure {_SHOWN}").wait_for()
             page.wait_for_timeout(60_000 * given.minutes)
             _take_streams(browser, server.url, given.to)
             _take_stream(browser, server.url, given.to)

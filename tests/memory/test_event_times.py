@@ -129,7 +129,7 @@ def test_neighbours_are_one_occurrence() -> None:
 
 
 def test_what_is_named_is_not_what_is_only_half_as_like() -> None:
-    seen = [candidate(1, 0, 0.9), candidate(2, 20, 0.7), candidate(3, 40, 0.5)]
+    seen = [candidate(1, 0, 0.9), candidate(2, 20, 0.83), candidate(3, 40, 0.5)]
     assert [one.best.seq for one in occurrences(seen, {})] == [1, 2, 3]
     assert [one.best.seq for one in occurrences(seen, {}, NAMED_SHARE)] == [1, 2]
 
