@@ -29,6 +29,7 @@ _DESK: Final = {"viewport": {"width": 1440, "height": 900}}
 _PHONE: Final = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "device_scale_factor": 2}
 _PATIENCE_MS: Final = 120_000
 _SHOWN: Final = "canvas.shown"
+_LARGE: Final = f"figure {_SHOWN}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         browser = leaving.enter_context(chromium(_webcam(Path(folder))))
         with _page(browser, server.url, **_DESK) as page:
             page.get_by_role("button", name="Use my webcam").click()
-            page.locator(f"figure {_SHOWN}").wait_for()
+            page.locator(_LARGE).wait_for()
             page.wait_for_timeout(60_000 * given.minutes)
             _take_streams(browser, server.url, given.to)
             _take_stream(browser, server.url, given.to)
@@ -107,7 +108,7 @@ def _take_phone(browser: Any, url: str, folder: Path) -> None:
 
 
 def _ask(page: Any) -> None:
-    page.locator(f"figure {_SHOWN}").wait_for()
+    page.locator(_LARGE).wait_for()
     for n, question in enumerate(_QUESTIONS):
         page.get_by_role("textbox", name="Ask").fill(question)
         page.keyboard.press("Enter")

@@ -70,7 +70,7 @@ class Watch {
     this.#asking.addEventListener('proof', ({ detail }) => this.#prove(detail))
     this.#asking.addEventListener('answered', ({ detail }) => this.#timeline.prove(detail.evidence.map((one) => one.event)))
     sender.addEventListener('changed', this.#onSender)
-    this.#tabs.onmessage = ({ data }) => data === this.#id && this.#dropKnown()
+    this.#tabs.onmessage = ({ data }) => data === this.#id && this.#forgottenElsewhere()
     this.#onSender()
     this.#timers.push(setInterval(() => this.#tick(), 500), setInterval(() => document.hidden || this.#list(), LIST_EVERY_MS))
     this.#list()
@@ -201,9 +201,14 @@ class Watch {
     this.#dropKnown()
   }
 
+  /** The tab in which it was asked has dropped its own pictures (`dialogs.js`). */
+  #forgottenElsewhere() {
+    forgetPictures(this.#id)
+    this.#dropKnown()
+  }
+
   /** Something was forgotten, here or in another tab: whatever this one shows may tell of it. */
   #dropKnown() {
-    forgetPictures(this.#id)
     this.#leavePast()
     this.#moments.clear()
     this.#asking.clear()
