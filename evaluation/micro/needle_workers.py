@@ -31,7 +31,8 @@ def search_all(plan: Sequence[Haystack], begun: Begun, progress: Progress) -> li
         segments = -(-max((one.length for one in left), default=0) // SEGMENT)
         for n, _ in enumerate(pool.map(_film, range(segments))):
             progress(f"{n + 1} of {segments} films of hay")
-        searching = {pool.submit(_search, one): one for one in left}
+        # The longest first, so that no process is left alone with a day at the end.
+        searching = {pool.submit(_search, one): one for one in sorted(left, key=lambda one: -one.length)}
         for future in as_completed(searching):
             haystack = searching[future]
             known[haystack] = future.result()
