@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from evaluation.micro.durable.feeder import DIM, drive, frame_bytes, mark_of, open_stage, vector_of, word_of
+from evaluation.micro.durable.finder import standing
 from memory.folders import Folders
 from memory.index import VectorIndex
 from memory.messages import FOREVER_US
@@ -135,15 +136,15 @@ def _known_marks(store: Store) -> set[bytes]:
 
 def _left_bytes(folder: Path, said: Acknowledged, allowed: set[bytes]) -> list[str]:
     """Marks of forgotten moments in any file."""
-    content = b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
-    faults = []
+    events: dict[bytes, str] = {}
     for key in said.forgot:
         start, end = said.kept[key]
-        moments = range(start, end + 1, 1_000_000)
-        marks = {mark_of(moment) for moment in moments} | {word_of(start).encode()}
-        vectors = [
-            vector_of(moment).astype(np.float16).tobytes() for moment in moments if mark_of(moment) not in allowed
-        ]
-        if any(mark in content for mark in marks - allowed) or any(vector in content for vector in vectors):
-            faults.append(f"bytes of {key[1]} are left")
-    return faults
+        moments = [one for one in range(start, end + 1, 1_000_000) if mark_of(one) not in allowed]
+        vectors = [vector_of(moment).astype(np.float16).tobytes() for moment in moments]
+        marks = [*map(mark_of, moments), *({word_of(start).encode()} - allowed)]
+        events |= dict.fromkeys((*marks, *vectors), key[1])
+    left: set[bytes] = set()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            left |= standing(path.read_bytes(), events)
+    return [f"bytes of {event} are left" for event in sorted({events[one] for one in left})]
