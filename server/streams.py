@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
@@ -14,9 +14,6 @@ from server.errors import RequestError
 from server.protocol import Pace, SourceSpec, State, StreamOptions
 from server.times import Clock
 from server.watchers import Watcher
-
-if TYPE_CHECKING:
-    from server.pushing import Pusher
 
 
 class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -96,7 +93,8 @@ class StreamEntry:
     forgotten_encoded: int = 0
     status: StreamStatus | None = None
     memory: MemoryStatus | None = None
-    sender: "Pusher | None" = None
+    sender: object | None = None
+    """Whose media a push stream takes: only told apart from others."""
     questions: int = 0
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -16,7 +16,7 @@ from evaluation.ovo.journal import read_entries
 from evaluation.ovo.run import Job
 from evaluation.ovo.run import run as run_queries
 from evaluation.ovo.score import Scores
-from evaluation.ovo.scoring import score_folder
+from evaluation.ovo.scored import score_folder
 from evaluation.ovo.show import figure
 from evaluation.ovo.synthetic.files import SyntheticSet, make_set
 from evaluation.ovo.tasks import LETTERS

@@ -12,7 +12,7 @@ from typing import Final
 from evaluation.checks import Check
 from evaluation.ovo.annotations import load_annotations
 from evaluation.ovo.score import Scores
-from evaluation.ovo.scoring import policy_scores, score_folder
+from evaluation.ovo.scored import policy_scores, score_folder
 from evaluation.ovo.tasks import GROUPS
 from evaluation.registry import Progress
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evaluation.hardware import commit, hardware
 from evaluation.ovo.plots import score_bars, share_curve, share_steps
-from evaluation.ovo.scoring import Scored
+from evaluation.ovo.scored import Scored
 from evaluation.ovo.show import OVERALL, figure, insight_lines
 from evaluation.ovo.tasks import GROUP_OF, GROUPS, TASKS
 from evaluation.stats import quantile

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.ovo.scoring import score_folder
+from evaluation.ovo.scored import score_folder
 from evaluation.ovo.synthetic.files import make_set
 from evaluation.ovo.through import judged, oracle_served, part_of, put
 

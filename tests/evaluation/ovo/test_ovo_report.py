@@ -10,7 +10,7 @@ import pytest
 from clients.cli.commands import run as command
 from evaluation.ovo.html import report
 from evaluation.ovo.running import times_of
-from evaluation.ovo.scoring import score_folder
+from evaluation.ovo.scored import score_folder
 
 ENTRY: dict[str, Any] = {"id": 0, "index": None, "response": "A", "timing": {"ttft_ms": 120.0}, "staleness_ms": 400}
 

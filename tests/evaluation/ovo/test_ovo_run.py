@@ -15,7 +15,7 @@ from evaluation.ovo.journal import NAME, AnotherRun
 from evaluation.ovo.results import load_results
 from evaluation.ovo.run import Job, run
 from evaluation.ovo.running import said_of
-from evaluation.ovo.scoring import score_folder
+from evaluation.ovo.scored import score_folder
 from evaluation.ovo.video import VideoInvalid
 
 ANSWER: Json = {
