@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from memory import writing
+from memory import fulltext, writing
 from memory.failpoints import reach
 from memory.messages import Forget, Forgotten, MemoryOutput, Refused
 from memory.rows import EventRow
@@ -117,8 +117,7 @@ def _purge(store: Store, db: sqlite3.Connection) -> bool:
     try:
         more = writing.wipe(db, _WIPE_EVENTS)
         if not more:
-            # Full-text segments keep the words of deleted rows until they are merged.
-            db.execute("INSERT INTO words (words) VALUES ('optimize')")
+            fulltext.settle(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:

@@ -221,12 +221,19 @@ class Keeper:
 
     def due(self, stream: Stream, now_us: int) -> bool:
         """Whether `tick` has something to do."""
-        return self._open_is_old(stream, now_us) or self._may_tell(stream, now_us) or self._may_retry(stream, now_us)
+        return (
+            self._open_is_old(stream, now_us)
+            or self._may_tell(stream, now_us)
+            or self._may_retry(stream, now_us)
+            or _words_are_lost(stream)
+        )
 
     def tick(self, stream: Stream, now_us: int) -> None:
-        """Commit an open event that has changed, try again what failed, say how much there is."""
+        """Commit an open event that has changed, try again what failed, mend what can be, say how much there is."""
         if self._may_retry(stream, now_us):
             self._retry(stream)
+        if _words_are_lost(stream):
+            self._mend_words(stream)
         if self._open_is_old(stream, now_us):
             self.save_open(stream)
         if self._may_tell(stream, now_us):
@@ -240,6 +247,12 @@ class Keeper:
             self._save_closed(stream, row)
         for run, follow in again:
             self._put(stream, run, follow)
+
+    def _mend_words(self, stream: Stream) -> None:
+        """Once: where the disk itself is bad, it would be damaged again and again."""
+        stream.words_mended = True
+        run = partial(_mend_words, stream.store)
+        self._writer.put(Job(stream.store, run, lambda _: None, partial(self._failed, stream), alone=True))
 
     def _open_is_old(self, stream: Stream, now_us: int) -> bool:
         if now_us - stream.saved_at_us < self._config.commit_us:
@@ -274,6 +287,14 @@ def _with(function: Callable[..., object], *rest_and_db: object) -> object:
     """Call `function(db, *rest)`: the connection comes last from a job."""
     *rest, db = rest_and_db
     return function(db, *rest)
+
+
+def _words_are_lost(stream: Stream) -> bool:
+    return stream.store.reader.words_are_damaged and not stream.words_mended
+
+
+def _mend_words(store: Store, _: sqlite3.Connection) -> None:
+    store.mend_words()
 
 
 def _retain(store: Store, budget: retention.Budget, db: sqlite3.Connection) -> retention.Retained:

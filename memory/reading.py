@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from memory.keyframes import NUMBER_BITS
 from memory.messages import GapRecord
-from memory.rows import EventRow, Keyframe, is_whole, row_crc, unpack_speech
+from memory.rows import EventRow, Keyframe, event_crc, is_whole, row_crc, unpack_speech
 from memory.spans import Span
-from memory.writing import event_crc
 
 _EVENT_COLUMNS: Final = "seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech, crc"
+_WORDS: Final = ("words", 0)
 _MOST_VALUES: Final = 10_000
 """SQLite takes some 32 000 in one query."""
 _HULL_SLACK: Final = 8
@@ -51,6 +51,11 @@ class Reader:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self.corrupt: set[tuple[str, int]] = set()
+
+    @property
+    def words_are_damaged(self) -> bool:
+        """Whether a search failed by the full-text index."""
+        return _WORDS in self.corrupt
 
     # ------------------------------------------------------------ events
 
@@ -240,7 +245,7 @@ class Reader:
             )  # fmt: skip
         except sqlite3.DatabaseError:
             # Vectors and times still find what words cannot.
-            self.corrupt.add(("words", 0))
+            self.corrupt.add(_WORDS)
             return []
         return [(seq, score) for seq, score in rows]
 

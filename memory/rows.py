@@ -1,7 +1,7 @@
 """What a store keeps, as plain structs: events with their keyframes and speech, and their checksums."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -129,6 +129,11 @@ def unpack_speech(blob: bytes) -> tuple[Spoken, ...]:
 def row_crc(*values: bytes | str | int | None) -> int:
     """CRC-32 over a row's values, their kinds included."""
     return zlib.crc32(msgspec.msgpack.encode(values))
+
+
+def event_crc(seq: int, event: Sequence[int | str | bytes | None]) -> int:
+    """Of an event's number, id, start, end, both reaches, open, merged, caption, speech."""
+    return row_crc(seq, *event)
 
 
 def is_whole(number: int, blob: object, crc: int) -> bool:

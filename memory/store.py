@@ -1,22 +1,26 @@
 """One stream's memory on disk: `FOLDER/memory.sqlite`, a connection that writes and one that reads."""
 
 import errno
+import logging
 import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from memory import upgrades, writing
+from memory import fulltext, upgrades, writing
 from memory.events import Resume
 from memory.failpoints import reach
 from memory.messages import MemoryOptions
 from memory.reading import Reader
 from memory.rows import PAGE_BYTES
+
+log = logging.getLogger(__name__)
 
 FORMAT: Final = 3
 FILE_NAME: Final = "memory.sqlite"
@@ -65,6 +69,7 @@ class Store:
             self._check_format()
             writing_pragmas(self.db)
             self._upgrade()
+            self._check_words()
             read_db = _connect(folder / FILE_NAME)
         except BaseException:
             self.db.close()
@@ -147,6 +152,23 @@ class Store:
             upgrades.STEPS[version](self.db)
             self.db.execute(f"PRAGMA user_version = {version + 1}")
             self.db.execute("COMMIT")
+
+    def _check_words(self) -> None:
+        """A full-text index that cannot be opened is made anew, or done without: events are found by their pictures."""
+        if not fulltext.is_readable(self.db):
+            try:
+                self.mend_words()
+            except sqlite3.Error as error:
+                log.error("a full-text index cannot be made anew: %s", type(error).__name__)
+
+    def mend_words(self) -> None:
+        """Make the full-text index anew. For the writer thread, outside of transactions. Raises sqlite3.Error."""
+        log.warning("the full-text index of a stream is damaged: it is made anew from the stream's events")
+        with closing(_connect(self.file)) as db:
+            writing_pragmas(db)
+            db.execute("BEGIN IMMEDIATE")
+            fulltext.make_anew(db)
+            db.execute("COMMIT")
 
     @property
     def file(self) -> Path:

@@ -34,6 +34,7 @@ class Stream:
     closing: closed events whose commit is under way. unsaved: those whose commit failed; tried again, the oldest given
     up. again: small changes whose commit failed, and what follows them. covered: time of all events but the open one.
     totals: as they could be read last. unreadable: a part of the store is damaged.
+    words_mended: a search found the full-text index damaged, and it was made anew.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Stream:
     purge_at_us: int | None = None
     totals: Totals = NOTHING
     unreadable: bool = False
+    words_mended: bool = False
     fault: Fault | None = None
 
     @classmethod

@@ -162,7 +162,7 @@ class Writer:
                 return BROKEN
             if any(job.growth for job in group) and not self._space.enough():
                 return FULL
-            _run(store.db, group)
+            _run_mended(store, group)
             store.committed(sum(job.growth for job in group))
         except (sqlite3.Error, OSError) as error:
             return self._fault(store, error)
@@ -182,6 +182,17 @@ class Writer:
             # What a failed fsync left in the page cache is unknown: nothing is acknowledged after it.
             store.broken = True
         return BROKEN
+
+
+def _run_mended(store: Store, group: Sequence[Job]) -> None:
+    """Run; where the full-text index is in the way, make that anew and run again."""
+    try:
+        _run(store.db, group)
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_CORRUPT_VTAB:
+            raise
+        store.mend_words()
+        _run(store.db, group)
 
 
 def _run(db: sqlite3.Connection, group: Sequence[Job]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from memory import fulltext
 from memory.messages import GapRecord
 from memory.rows import (
     EVENT_BYTES,
@@ -12,6 +13,7 @@ from memory.rows import (
     Keyframe,
     Spoken,
     crc_of,
+    event_crc,
     pack_speech,
     reach_of,
     row_crc,
@@ -65,11 +67,6 @@ class Forgot:
     dead: list[Span]
 
 
-def event_crc(seq: int, event: Sequence[int | str | bytes | None]) -> int:
-    """Of an event's number, id, start, end, both reaches, open, merged, caption, speech."""
-    return row_crc(seq, *event)
-
-
 def set_meta(db: sqlite3.Connection, key: str, value: str) -> None:
     """Keep a setting."""
     db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (key, value, row_crc(key, value)))
@@ -93,7 +90,7 @@ def put_event(db: sqlite3.Connection, row: EventRow) -> None:
     size = EVENT_BYTES + text_bytes(row) + sum(stored_bytes(len(one.jpeg), len(one.vector)) for one in charged)
     _put_row(db, row, size)
     _put_vector(db, row)
-    _put_words(db, row.seq, row.transcript, row.caption)
+    fulltext.put(db, row.seq, row.transcript, row.caption)
     mark_end(db, max(row.end_us, row.observed_us))
 
 
@@ -154,14 +151,6 @@ def _owner(db: sqlite3.Connection, picture: int) -> int | None:
     return found
 
 
-def _put_words(db: sqlite3.Connection, seq: int, transcript: str | None, caption: str | None) -> None:
-    known = db.execute("SELECT transcript, caption FROM words WHERE rowid = ?", (seq,)).fetchone()
-    if known == (transcript, caption) or (known is None and not (transcript or caption)):
-        return
-    db.execute("DELETE FROM words WHERE rowid = ?", (seq,))
-    db.execute("INSERT INTO words (rowid, transcript, caption) VALUES (?, ?, ?)", (seq, transcript, caption))
-
-
 def add_speech(db: sqlite3.Connection, seq: int, said: Spoken) -> bool:
     """Speech that became known after its event was closed. False: there is no such undamaged event; nothing is kept."""
     row = db.execute(
@@ -178,7 +167,7 @@ def add_speech(db: sqlite3.Connection, seq: int, said: Spoken) -> bool:
         "UPDATE events SET reach_start_us = ?, reach_end_us = ?, speech = ?, bytes = bytes + ?, crc = ? WHERE seq = ?",
         (*reach, told[-1], len(said.text or "") * 2, event_crc(seq, told), seq),
     )
-    _put_words(db, seq, transcript_of(speech), caption)
+    fulltext.put(db, seq, transcript_of(speech), caption)
     return True
 
 
@@ -197,7 +186,7 @@ def set_caption(db: sqlite3.Connection, event: str, text: str) -> bool:
         "UPDATE events SET caption = ?, bytes = bytes + ?, crc = ? WHERE seq = ?",
         (text, growth, event_crc(seq, told), seq),
     )
-    _put_words(db, seq, transcript_of(unpack_speech(told[8])), text)
+    fulltext.put(db, seq, transcript_of(unpack_speech(told[8])), text)
     return True
 
 
