@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from memory.blocks import Block, Ids, Joined, in_pieces
+from memory.background import Background
+from memory.blocks import Block, Ids, Joined
 from memory.gpu_index import GpuSearch
 from memory.keyframes import NUMBER_BITS
 from memory.reading import Reader
@@ -46,7 +47,7 @@ class VectorIndex:
         self._blocks: list[Block] = []
         self._index = Joined(self._blocks)
         self._gpu = GpuSearch(dim, self._index)
-        self._total = np.zeros(dim, dtype=np.float64)
+        self.background = Background(dim)
         self._floor = 0
         self._cursor: tuple[int, int] | None = (-1, -1)
 
@@ -79,8 +80,7 @@ class VectorIndex:
             self._add(ids, np.stack([np.frombuffer(frame.vector, dtype=np.float16) for frame in kept]))
 
     def _add(self, ids: Ids, vectors: NDArray[np.float16]) -> None:
-        for piece in in_pieces(vectors):
-            self._total += piece.sum(axis=0, dtype=np.float64)
+        self.background.add(ids, vectors)
         while len(ids):
             if not self._blocks or not self._blocks[-1].room:
                 self._blocks.append(Block(self._dim))
@@ -107,7 +107,8 @@ class VectorIndex:
     def _remove(self, gone: Iterable[NDArray[np.bool_]]) -> None:
         for block, rows in zip(self._blocks, gone, strict=True):
             if rows.any():
-                self._total -= block.remove(rows).sum(axis=0, dtype=np.float64)
+                ids = block.ids[rows]
+                self.background.remove(ids, block.remove(rows))
                 self._gpu.drop()
         self._blocks[:] = [block for block in self._blocks if len(block)]
 
@@ -121,7 +122,7 @@ class VectorIndex:
     @property
     def mean(self) -> Vector:
         """What all vectors have in common: it says nothing about any of them."""
-        return np.asarray(self._total / (len(self) + _PRIOR), dtype=np.float32)
+        return self.background.mean(_PRIOR)
 
     def search(self, query: Vector, count: int, low: int = 0, high: int = 1 << 40) -> list[Hit]:
         """The likest keyframes of events [low, high), best first: inner products with `query`."""

@@ -1,10 +1,10 @@
 """The event list as an answer: which events show what is asked for, one entry for each time that it was so. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from memory.ranking import LIKENESS_SHARE, Candidate, matching
+from memory.ranking import Candidate, matching
 
 _JOINT_US: Final = 2_000_000
 """Events closer than this show one occurrence, which goes on."""
@@ -21,11 +21,13 @@ class Occurrence:
 
 
 def occurrences(
-    candidates: Sequence[Candidate], starts_us: Mapping[str, int], share: float = LIKENESS_SHARE
+    candidates: Sequence[Candidate],
+    starts_us: Mapping[str, int],
+    shown: Callable[[Sequence[Candidate]], list[Candidate]] = matching,
 ) -> list[Occurrence]:
-    """In order of wall time. starts_us: wall time of each stream's media time 0. share: how like, of the likest."""
+    """In order of wall time. starts_us: wall time of each stream's media time 0. shown: those of them that show it."""
     runs: list[list[Candidate]] = []
-    for one in sorted(matching(candidates, share), key=lambda one: (one.stream, one.media_us)):
+    for one in sorted(shown(candidates), key=lambda one: (one.stream, one.media_us)):
         last = runs[-1][-1] if runs else None
         if last is not None and one.stream == last.stream and _is_next(last, one):
             runs[-1].append(one)

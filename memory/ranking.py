@@ -34,10 +34,10 @@ of 100, of what never was 0.26 in the middle. The bound denies 85 of 100 things 
 Half of the likest is reached by 86 in 100 frames that show it (what is cut off or moves is less like) and by 2 in 100
 others."""
 NAMED_SHARE: Final = 0.9
-"""How like a frame must be, in shares of the likest, where a question names one event by what it shows: among thousands
-of frames the few in a hundred that are half as like are many. Of 11 notes in a day of 86 400 frames, asked where they
-were last, 6 came first by three quarters, 9 by nine tenths; in 2048 frames all 44 by either; "last" and "first" in
-films of ten minutes are found as often by both (`training.rank`).
+"""How much a frame must stand out, in shares of the one that does most, where a question names one event by what it
+shows: among thousands of frames the few in a hundred that are half as like are many. Of 88 notes in days of 86 400
+frames, asked where they were last, 71 are the likest frame of all, 80 stand out most (`memory/background.py`). In films
+of ten minutes "last" and "first" are found as often by either, and by 0.75 (`training.rank`).
 """
 WORDS_SHARE: Final = 0.5
 _RANK_SOFTNESS: Final = 10.0
@@ -46,7 +46,9 @@ _SAME_EVENT: Final = 0.8
 
 @dataclass(eq=False)
 class Candidate:
-    """An event that may be recalled. vector: likeness of its best frame `n`, which was seen at `media_us`."""
+    """An event that may be recalled. vector: likeness of its best frame `n`, which was seen at `media_us`; salience:
+    how that frame stands out from all that is remembered, towards what is asked for, where that is known.
+    """
 
     stream: str
     seq: int
@@ -58,9 +60,15 @@ class Candidate:
     vector: float | None = None
     words: float | None = None
     merged: int = 1
+    salience: float | None = None
     score: float = 0.0
     picked: bool = False
     parts: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def standing(self) -> float | None:
+        """What tells it from the others, where one is named: many share with the likest what many frames have."""
+        return self.vector if self.salience is None else self.salience
 
 
 @dataclass(frozen=True)
@@ -101,22 +109,31 @@ def score(candidates: Sequence[Candidate], wanted: Wanted, weights: Weights = WE
 
 def _in_order(candidates: Sequence[Candidate], times: Sequence[int], order: Order | None) -> list[float]:
     """Soft ranks by time, from the end that is asked for, of those that show it alone."""
-    shown = set(map(id, matching(candidates, NAMED_SHARE)))
+    shown = set(map(id, named(candidates)))
     sign = -1 if order == "first" else 1
     values = [sign * at if id(one) in shown else None for one, at in zip(candidates, times, strict=True)]
     return _soft_ranks(candidates, values)
 
 
-def matching(candidates: Sequence[Candidate], share: float = LIKENESS_SHARE) -> list[Candidate]:
-    """Those that show what is asked for, or say it. share: of the likest that is like enough."""
-    likest = max((one.vector for one in candidates if one.vector is not None), default=0.0)
+def matching(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that show what is asked for, or say it."""
+    return _alike(candidates, [one.vector for one in candidates], LIKENESS_SHARE)
+
+
+def named(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that may be the one event that is named."""
+    return _alike(candidates, [one.standing for one in candidates], NAMED_SHARE)
+
+
+def _alike(candidates: Sequence[Candidate], standing: Sequence[float | None], share: float) -> list[Candidate]:
+    """Of what shows it at all, all that has so large a share of the best standing; and what says it."""
+    is_shown = max((one.vector for one in candidates if one.vector is not None), default=0.0) >= LEAST_LIKENESS
+    best = max((one for one in standing if one is not None), default=0.0) if is_shown else math.inf
     wordiest = max((one.words for one in candidates if one.words is not None), default=0.0)
-    if likest < LEAST_LIKENESS:
-        likest = float("inf")
     return [
         one
-        for one in candidates
-        if (one.vector is not None and one.vector >= share * likest)
+        for one, value in zip(candidates, standing, strict=True)
+        if (value is not None and value >= share * best)
         or (one.words is not None and one.words >= WORDS_SHARE * wordiest)
     ]
 

@@ -23,7 +23,7 @@ from memory.messages import (
     StreamCoverage,
 )
 from memory.occurrences import Occurrence, occurrences
-from memory.ranking import LIKENESS_SHARE, NAMED_SHARE, WEIGHTS, Candidate, Wanted, Weights
+from memory.ranking import WEIGHTS, Candidate, Wanted, Weights
 from memory.rows import Vector
 from memory.spans import Span
 from memory.stream import Stream
@@ -148,7 +148,7 @@ class Recaller:
         anchor = anchors.find(asked[0].time.rest) if asked else None
         if anchor is None:
             return list(asked)
-        named = self._occurrences(asked, anchor.what, NAMED_SHARE)
+        named = self._occurrences(asked, anchor.what, ranking.named)
         if not named:
             return list(asked)
         event = named[0] if anchor.first else named[-1]
@@ -162,7 +162,12 @@ class Recaller:
             return []
         return self._occurrences(asked, _TELLS_TIME.sub(" ", _COUNT.sub(" ", time.rest)))
 
-    def _occurrences(self, asked: Sequence[_Asked], text: str, share: float = LIKENESS_SHARE) -> list[Occurrence]:
+    def _occurrences(
+        self,
+        asked: Sequence[_Asked],
+        text: str,
+        shown: Callable[[Sequence[Candidate]], list[Candidate]] = ranking.matching,
+    ) -> list[Occurrence]:
         words = search.words_of(text)
         if not words:
             return []
@@ -171,9 +176,10 @@ class Recaller:
         for one in asked:
             if one.stream is not None:
                 # A caption that names something like it would make a time of it.
-                query = replace(search.query_for(one.stream, vector, words, one.span), said=True)
+                query = search.query_for(one.stream, vector, words, one.span)
+                query = replace(query, said=True, stand_out=len(asked) == 1)
                 found += search.candidates(one.stream, query, frames=_LISTED)
-        return occurrences(found, {one.key: one.start_wall_us for one in asked}, share)
+        return occurrences(found, {one.key: one.start_wall_us for one in asked}, shown)
 
     # ------------------------------------------------------------ evidence
 
@@ -185,7 +191,9 @@ class Recaller:
         share = max(_LEAST, _FRAMES // max(1, len(asked)))
         for one in asked:
             if one.stream is not None:
+                # How frames stand out in memories that differ cannot be compared.
                 query = search.query_for(one.stream, vector, words, one.span)
+                query = replace(query, stand_out=len(asked) == 1)
                 found += search.candidates(one.stream, query, self._extra(one, query, len(asked)), share, share // 2)
         return found
 
@@ -349,6 +357,7 @@ def _told(one: Candidate) -> dict[str, Any]:
         "media_us": one.media_us,
         "score": round(one.score, 4),
         "likeness": None if one.vector is None else round(one.vector, 4),
+        "salience": None if one.salience is None else round(one.salience, 4),
         "words": None if one.words is None else round(one.words, 4),
         "parts": {name: round(value, 4) for name, value in one.parts.items()},
         "picked": one.picked,

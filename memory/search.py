@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from memory.index import Hit, centred
+from memory.index import centred
 from memory.ranking import Candidate
 from memory.rows import EventRow, Keyframe, Vector, from_half
 from memory.spans import Span
@@ -28,6 +28,10 @@ happened"""
 _STOP: Final = frozenset(_STOP_WORDS.split())
 
 
+Frame = tuple[int, int]
+"""Which keyframe of which event: (seq, n)."""
+
+
 class PictureInvalid(Exception):
     """The bytes are no picture that is taken."""
 
@@ -36,7 +40,8 @@ class PictureInvalid(Exception):
 class Query:
     """What is looked for in a stream. span None: everywhere; [low, high): event numbers that hold the span.
 
-    said: words count where they were said, not where a caption has them.
+    said: words count where they were said, not where a caption has them. stand_out: one of all frames is meant, which
+    is told from the others by what few of them have.
     """
 
     vector: Vector | None
@@ -45,6 +50,15 @@ class Query:
     low: int
     high: int
     said: bool = False
+    stand_out: bool = False
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How like a frame is to what is asked for: by itself; and how it stands out, None where that was not asked."""
+
+    vector: float
+    salience: float | None
 
 
 def query_for(stream: Stream, vector: Vector | None, words: Sequence[str], span: Span | None) -> Query:
@@ -78,12 +92,12 @@ def candidates(
     frames: that are compared closely; keep: how many of these, the likest, are read (None: all).
     """
     reader = stream.store.reader
-    hits = _likest(stream, query, frames, keep)
+    likest = _likest(stream, query, frames, keep)
     words = dict(reader.matching(query.words, query.low, query.high, _WORDS, said=query.said))
     live = {row.seq: row for row in stream.live()}
-    rows = {**reader.by_seq({hit.seq for hit in hits} | set(words) | set(extra)), **live}
-    found = {(hit.seq, hit.n): hit.score for hit in hits if hit.seq not in live}
-    found |= _live_scores(stream, live.values(), query)
+    rows = {**reader.by_seq({seq for seq, _ in likest} | set(words) | set(extra)), **live}
+    found = {frame: likeness for frame, likeness in likest.items() if frame[0] not in live}
+    found |= _live_likeness(stream, live.values(), query)
     made = []
     for row in rows.values():
         if query.span is not None and not _touches(row, query.span):
@@ -104,33 +118,39 @@ def _known(stream: Stream) -> Span:
     return stream.store.reader.hull(-(1 << 62), 1 << 62)
 
 
-def _likest(stream: Stream, query: Query, count: int, keep: int | None) -> list[Hit]:
+def _likest(stream: Stream, query: Query, count: int, keep: int | None) -> dict[Frame, Likeness]:
     """Keyframes by likeness once what all frames have in common is taken off."""
     if query.vector is None:
-        return []
+        return {}
     hits, vectors = stream.index.find(query.vector, count, query.low, query.high)
     if not hits:
-        return []
-    scores = _likeness(stream, vectors, query.vector)
-    best = np.argsort(-scores, kind="stable")[:keep]
-    return [Hit(hits[n].seq, hits[n].n, float(scores[n])) for n in best]
+        return {}
+    likeness = _likeness(stream, vectors, query)
+    best = sorted(range(len(hits)), key=lambda n: -likeness[n].vector)[:keep]
+    return {(hits[n].seq, hits[n].n): likeness[n] for n in best}
 
 
-def _likeness(stream: Stream, vectors: Vector, vector: Vector) -> Vector:
+def _likeness(stream: Stream, vectors: Vector, query: Query) -> list[Likeness]:
+    """Of some vectors, [n, dim]."""
+    assert query.vector is not None
     mean = stream.index.mean
-    likeness: Vector = centred(vectors, mean) @ centred(vector[None, :], mean)[0]
-    return likeness
+    apart, wanted = centred(vectors, mean), centred(query.vector[None, :], mean)[0]
+    alike = (apart @ wanted).tolist()
+    if not query.stand_out:
+        return [Likeness(one, None) for one in alike]
+    standing = (apart @ stream.index.background.towards(wanted)).tolist()
+    return [Likeness(*both) for both in zip(alike, standing, strict=True)]
 
 
-def _live_scores(stream: Stream, rows: Iterable[EventRow], query: Query) -> dict[tuple[int, int], float]:
+def _live_likeness(stream: Stream, rows: Iterable[EventRow], query: Query) -> dict[Frame, Likeness]:
     if query.vector is None:
         return {}
     size = 2 * len(query.vector)
     frames = [(row.seq, frame) for row in rows for frame in row.frames if len(frame.vector) == size]
     if not frames:
         return {}
-    scores = _likeness(stream, np.stack([from_half(frame.vector) for _, frame in frames]), query.vector)
-    return {(seq, frame.n): float(score) for (seq, frame), score in zip(frames, scores, strict=True)}
+    likeness = _likeness(stream, np.stack([from_half(frame.vector) for _, frame in frames]), query)
+    return {(seq, frame.n): one for (seq, frame), one in zip(frames, likeness, strict=True)}
 
 
 def _touches(row: EventRow, span: Span) -> bool:
@@ -138,7 +158,7 @@ def _touches(row: EventRow, span: Span) -> bool:
     return start < span[1] and end > span[0]
 
 
-def _frames_of(row: EventRow, span: Span | None, found: dict[tuple[int, int], float]) -> list[Keyframe]:
+def _frames_of(row: EventRow, span: Span | None, found: Mapping[Frame, Likeness]) -> list[Keyframe]:
     """The event's frames that were found and lie in the span; where none does, the one that says most about it."""
     frames = row.without_aside().frames
     if not frames:
@@ -153,8 +173,10 @@ def _frames_of(row: EventRow, span: Span | None, found: dict[tuple[int, int], fl
 
 
 def _candidate(
-    stream: Stream, row: EventRow, frame: Keyframe, vector: float | None, words: float | None
+    stream: Stream, row: EventRow, frame: Keyframe, likeness: Likeness | None, words: float | None
 ) -> Candidate:  # fmt: skip
+    vector, salience = (None, None) if likeness is None else (likeness.vector, likeness.salience)
     return Candidate(
-        stream.key, row.seq, row.id, row.start_us, row.end_us, frame.n, frame.media_us, vector, words, row.merged
-    )
+        stream.key, row.seq, row.id, row.start_us, row.end_us, frame.n, frame.media_us, vector, words, row.merged,
+        salience,
+    )  # fmt: skip

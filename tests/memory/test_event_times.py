@@ -9,7 +9,7 @@ import pytest
 from memory.anchors import find
 from memory.messages import Context, MemoryOptions, OpenMemory, Recall
 from memory.occurrences import occurrences
-from memory.ranking import NAMED_SHARE, Candidate
+from memory.ranking import Candidate, named
 from memory.stage import MemoryStage
 from perception.messages import Barrier, Speech
 
@@ -131,7 +131,15 @@ def test_neighbours_are_one_occurrence() -> None:
 def test_what_is_named_is_not_what_is_only_half_as_like() -> None:
     seen = [candidate(1, 0, 0.9), candidate(2, 20, 0.83), candidate(3, 40, 0.5)]
     assert [one.best.seq for one in occurrences(seen, {})] == [1, 2, 3]
-    assert [one.best.seq for one in occurrences(seen, {}, NAMED_SHARE)] == [1, 2]
+    assert [one.best.seq for one in occurrences(seen, {}, named)] == [1, 2]
+
+
+def test_what_is_named_is_what_stands_out_where_that_is_known() -> None:
+    seen = [candidate(1, 0, 0.9), candidate(2, 20, 0.83), candidate(3, 40, 0.5)]
+    for one, salience in zip(seen, (0.2, 0.4, 0.1), strict=True):
+        one.salience = salience
+    assert [one.best.seq for one in occurrences(seen, {})] == [1, 2, 3]
+    assert [one.best.seq for one in occurrences(seen, {}, named)] == [2]
 
 
 def test_nothing_is_like_enough() -> None:
