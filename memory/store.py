@@ -132,6 +132,8 @@ class Store:
             db.execute(f"PRAGMA user_version = {FORMAT}")
             db.execute("COMMIT")
             fill(db)
+            # Closing would do the same, and hide that the disk failed.
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
             db.close()
 

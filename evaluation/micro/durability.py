@@ -71,11 +71,11 @@ def _faults(name: str, measure: Callable[[], list[str]]) -> Check:
 
 
 def _failed_syncs(folder: Path, count: int) -> list[str]:
-    """Spread over a life of some sixty."""
+    """Spread over a life of some sixty of the writer's."""
     faults = []
     for n in range(count):
         at = 10 + n * 45 // count
-        faults += [f"sync {at}: {one}" for one in disk.failed_sync(folder / f"sync{at}", 12, at)]
+        faults += [f"sync {at}: {one}" for one in disk.failed_sync(folder / f"sync{at}", 18, at)]
     return faults
 
 

@@ -34,9 +34,10 @@ def test_nothing_is_told_before_it_is_on_the_disk(tmp_path: Path) -> None:
     assert order.syncs > order.acknowledged
 
 
-def test_nothing_is_written_behind_a_sync_that_failed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at", [13, 14], ids=["while the store is made", "of a commit"])
+def test_nothing_is_written_behind_a_sync_that_failed(tmp_path: Path, at: int) -> None:
     try:
-        assert disk.failed_sync(tmp_path / "a", 8, 14) == []
+        assert disk.failed_sync(tmp_path / "a", 8, at) == []
     except disk.ToolMissing as missing:
         pytest.skip(str(missing))
 
