@@ -133,7 +133,7 @@ class Store:
             db.execute("COMMIT")
             fill(db)
             # Closing would do the same, and hide that the disk failed.
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         finally:
             db.close()
 
