@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from clients.cli.common import AsJson, Since, Url, clock, print_json
+from clients.cli.common import AsJson, Since, Url, clock, print_json, print_table
+from clients.cli.explain_view import COLUMNS, rows, summary
 from clients.cli.streams import Stream
-from clients.plain import plain, plain_json
+from clients.plain import plain, plain_line
 
 
 def ask(
@@ -56,5 +57,8 @@ def explain(
         body = api.get(resource("questions", question, "explain"))
     if as_json:
         print_json(body)
-    else:
-        print(plain_json(body, indent=2))
+        return
+    for line in summary(body):
+        print(plain_line(line))
+    if body["candidates"]:
+        print_table(COLUMNS, rows(body["candidates"]))

@@ -1,6 +1,7 @@
 """What the commands share: options, tables, the one line of a refusal."""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -27,6 +28,18 @@ def refused(code: str, message: str) -> NoReturn:
 def print_json(body: Any) -> None:
     """A REST body, for machines."""
     print(plain_json(body))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows of text, for people."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(plain_line(cell)) for cell in row))
+    Console().print(table)
 
 
 def clock(time: str | None) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from clients.cli.common import AsJson, Since, Url, clock, fail, print_json
-from clients.plain import plain, plain_line
+from clients.cli.common import AsJson, Since, Url, clock, fail, print_json, print_table
+from clients.plain import plain
 
 if TYPE_CHECKING:
     from clients.api import Api
@@ -55,7 +55,7 @@ def streams(url: Url = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    _table(
+    print_table(
         ["id", "state", "size", "fps", "last frame", "events", "memory", "trouble"],
         [_stream_row(one) for one in found["streams"]],
     )
@@ -95,7 +95,7 @@ def events(
         ]
         for one in found["events"]
     ]  # fmt: skip
-    _table(["event", "start", "end", "frames", "score", "words"], rows)
+    print_table(["event", "start", "end", "frames", "score", "words"], rows)
 
 
 def forget(
@@ -176,17 +176,6 @@ def take_in(
         print_json(made)
     else:
         print(f"{made['id']} is there, with {made['memory']['events']} events")
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*columns, box=None, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(plain_line(cell)) for cell in row))
-    Console().print(table)
 
 
 def push(

@@ -80,6 +80,11 @@ def test_an_answer_comes_with_its_proof(watched: Any, omnilive: Any) -> None:
     assert question is not None
     explained = json.loads(omnilive("explain", question[1], "--json", url=watched.url).stdout)
     assert {"range", "gate", "candidates"} <= set(explained)
+    told = omnilive("explain", question[1], url=watched.url).stdout
+    assert told.startswith("asked about ")
+    assert "looked into the past (time words: 5 seconds ago" in told
+    for event in {one["event"] for one in explained["candidates"]}:
+        assert event in told
 
 
 def test_what_the_server_refuses_is_told_with_its_code(watched: Any, omnilive: Any) -> None:
