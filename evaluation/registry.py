@@ -303,7 +303,7 @@ _ALL = (
                     Owed("durability.failpoint_faults", "faults", "<= 0"),
                     Owed("durability.failpoint_ready_s", "s", "<= 10"),
                     Owed("durability.damage_wrong", "answers", "<= 0"),
-                    Owed("durability.damage_unseen", "copies"),
+                    Owed("durability.damage_unseen", "copies", "<= 0"),
                     Owed("durability.full_disk", "faults", "<= 0"),
                     Owed("durability.order", "faults", "<= 0"),
                     Owed("durability.sync_error", "faults", "<= 0"),

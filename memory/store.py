@@ -172,6 +172,11 @@ class Store:
             fulltext.make_anew(db)
             db.execute("COMMIT")
 
+    def mend_indexes(self) -> None:
+        """Make all indexes but the full-text one anew from their tables. As `mend_words`."""
+        log.warning("an index of a stream's database is damaged: all are made anew from their tables")
+        self.db.execute("REINDEX")
+
     @property
     def file(self) -> Path:
         """The database."""
@@ -258,10 +263,15 @@ def writing_pragmas(db: sqlite3.Connection) -> None:
 def _connect(file: Path) -> sqlite3.Connection:
     # Never makes the file: its rights are set where it is created. Connections are handed from thread to thread.
     db = sqlite3.connect(f"file:{file}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
-    # Text that damage has made unreadable is one row's trouble, which its checksum tells.
-    db.text_factory = lambda data: data.decode("utf-8", "replace")
-    db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    try:
+        # Text that damage has made unreadable is one row's trouble, which its checksum tells.
+        db.text_factory = lambda data: data.decode("utf-8", "replace")
+        db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    except UnicodeDecodeError:
+        # What SQLite says of a damaged schema has the damage in it.
+        db.close()
+        raise sqlite3.DatabaseError("the schema is damaged") from None
     return db
 
 

@@ -185,13 +185,15 @@ class Writer:
 
 
 def _run_mended(store: Store, group: Sequence[Job]) -> None:
-    """Run; where the full-text index is in the way, make that anew and run again."""
+    """Run; where a damaged index is in the way, make that anew and run again."""
+    mend = {sqlite3.SQLITE_CORRUPT_VTAB: store.mend_words, sqlite3.SQLITE_CORRUPT_INDEX: store.mend_indexes}
     try:
         _run(store.db, group)
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_CORRUPT_VTAB:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code not in mend:
             raise
-        store.mend_words()
+        mend[code]()
         _run(store.db, group)
 
 

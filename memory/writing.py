@@ -249,7 +249,8 @@ def forget(
     stays loses the pictures that were captured in the dead time. Every transaction after this one finds nothing of it.
     """
     touching = "(reach_start_us < ? AND reach_end_us > ?)"
-    where, values = ("id = ?", [event]) if event is not None else (touching, [until_us, since_us])
+    # Not by the index of ids, which may be damaged: what is there has to go.
+    where, values = ("+id = ?", [event]) if event is not None else (touching, [until_us, since_us])
     gone = _gone(db, f"{where} OR seq IN ({', '.join('?' * len(also))})", [*values, *(seq for seq, _, _ in also)])
     dead = Spans([*((start, end) for _, start, end in also), *((one.start_us, one.end_us) for one in gone)])
     if event is None:

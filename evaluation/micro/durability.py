@@ -38,7 +38,7 @@ def run(full: bool, progress: Progress) -> list[Check]:
             f"{len(harmed.silent)} lost unseen{_first(harmed.wrong or harmed.silent)}"
         )
         checks.append(Check("durability.damage_wrong", len(harmed.wrong), "answers", "<= 0", note=note))
-        checks.append(Check("durability.damage_unseen", len(harmed.silent), "copies", note=note))
+        checks.append(Check("durability.damage_unseen", len(harmed.silent), "copies", "<= 0", note=note))
         progress("a disk fills up, syncs fail")
         checks.append(_faults("durability.full_disk", lambda: disk.full_disk(folder / "full", 64)))
         checks.append(_faults("durability.order", lambda: disk.order(folder / "order", 12).faults))

@@ -21,6 +21,7 @@ from memory.retention import Budget, retain
 from memory.rows import EventRow, Keyframe, Spoken, crc_of, row_crc, to_half
 from memory.spans import Spans
 from memory.store import FormatUnknown, Settings, Store
+from memory.writer import Job, Writer
 
 S = 1_000_000
 DIM = 48
@@ -301,6 +302,67 @@ def test_a_damaged_number_is_not_believed(store: Store, tools: Any, table: str, 
     found = (store.reader.gaps(0, FOREVER_US, 9), store.reader.tombstones(), store.reader.oldest(0, FOREVER_US, 9))
     assert [bool(one) for one in found] == [table != "gaps", table != "tombstones", table != "events"]
     assert len(store.reader.corrupt) == 1
+
+
+def lose_in_index(folder: Path, event: str) -> None:
+    """Change a letter of an event's id where the index has it, in a store that is closed."""
+    store = Store(folder)
+    query = "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_events_1'"
+    at = (store.db.execute(query).fetchone()[0] - 1) * 4096
+    store.truncate_log()
+    store.close()
+    data = bytearray((folder / "memory.sqlite").read_bytes())
+    assert data[at : at + 4096].count(event.encode()) == 1
+    data[at : at + 4096] = data[at : at + 4096].replace(event.encode(), f"{event[:-2]}o{event[-1]}".encode())
+    (folder / "memory.sqlite").write_bytes(data)
+
+
+def test_an_event_that_its_index_lost_is_found(tmp_path: Path, tools: Any) -> None:
+    folder = tmp_path / "t" / "cam"
+    store = Store.create(folder, "t/cam", SETTINGS)
+    commit(store, *((writing.put_event, row(seq, tools)) for seq in (1, 2, 3)))
+    store.close()
+    lose_in_index(folder, "e_000002")
+    store = Store(folder)
+    found = store.reader.by_id("e_000002")
+    assert found is not None
+    assert (found.seq, len(found.frames)) == (2, 2)
+    assert store.reader.corrupt == {("event ids", 0)}
+    assert store.reader.by_id("e_000009") is None
+    store.close()
+
+
+def test_an_event_that_its_index_lost_is_forgotten(tmp_path: Path, tools: Any) -> None:
+    folder = tmp_path / "t" / "cam"
+    store = Store.create(folder, "t/cam", SETTINGS)
+    commit(store, *((writing.put_event, row(seq, tools)) for seq in (1, 2, 3)))
+    store.close()
+    lose_in_index(folder, "e_000002")
+    store = Store(folder)
+    writer = Writer(tmp_path, 0)
+    told: list[Any] = []
+    job = Job(store, lambda db: writing.forget(db, "e_000002", 0, 0, []), told.append, told.append)
+    writer.put(job)
+    writer.wait(30.0)
+    writer.collect()
+    writer.close()
+    assert [one.seq for one in told[0].gone] == [2]
+    assert store.reader.by_id("e_000002") is None
+    assert [one.seq for one in store.reader.oldest(0, FOREVER_US, 9)] == [1, 3]
+    assert store.db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    store.close()
+
+
+@pytest.mark.parametrize("text", [b"CREATE TABLE gaps", b"CREATE INDEX events_by_start", b"CREATE TRIGGER events_gone"])
+def test_a_schema_that_is_no_text_is_damage(store: Store, text: bytes) -> None:
+    store.truncate_log()
+    file = store.file
+    store.close()
+    data = file.read_bytes()
+    assert data.count(text) == 1
+    file.write_bytes(data.replace(text, b"\xa8" * len(text)))
+    with pytest.raises(sqlite3.DatabaseError):
+        Store(file.parent)
 
 
 def test_words_that_cannot_be_searched_are_left_out_and_counted(store: Store, tools: Any) -> None:
