@@ -51,6 +51,17 @@ def is_readable(db: sqlite3.Connection) -> bool:
     return True
 
 
+def agrees(db: sqlite3.Connection) -> bool:
+    """Whether it says what its own copy of the words says: 0.6 s for 100 000 events. Raises sqlite3.Error."""
+    try:
+        db.execute("INSERT INTO words (words) VALUES ('integrity-check')")
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        return False
+    return True
+
+
 def make_anew(db: sqlite3.Connection) -> None:
     """From all undamaged events. `db` must not have looked into the index before: it would go by what it knows of it.
 

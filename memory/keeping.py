@@ -42,6 +42,11 @@ class Keeper:
         self._clock = clock
         self._say = say
 
+    def verify(self, stream: Stream) -> None:
+        """Of a store that is taken up again: rows have checksums, what they are found by has none."""
+        run = partial(_verify, stream.store)
+        self._writer.put(Job(stream.store, run, lambda _: None, partial(self._failed, stream), alone=True))
+
     # ------------------------------------------------------------ events
 
     def keep(self, stream: Stream, outcomes: Iterable[Outcome]) -> None:
@@ -291,6 +296,10 @@ def _with(function: Callable[..., object], *rest_and_db: object) -> object:
 
 def _words_are_lost(stream: Stream) -> bool:
     return stream.store.reader.words_are_damaged and not stream.words_mended
+
+
+def _verify(store: Store, _: sqlite3.Connection) -> None:
+    store.verify_indexes()
 
 
 def _mend_words(store: Store, _: sqlite3.Connection) -> None:

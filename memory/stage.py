@@ -105,6 +105,7 @@ class MemoryStage:
                 store.close()
                 continue
             self._streams[key] = stream
+            self._keeper.verify(stream)
             self._outputs.append(StreamRestored(key, stream.settings.declaration, stream.end_us))
             if is_purge_due:
                 self._forgetter.purge(stream)

@@ -163,6 +163,13 @@ class Store:
             except sqlite3.Error as error:
                 log.error("a full-text index cannot be made anew: %s", type(error).__name__)
 
+    def verify_indexes(self) -> None:
+        """Hold what events are found by against the events, and make anew what differs. As `mend_words`."""
+        if not fulltext.agrees(self.db):
+            self.mend_words()
+        if self.db.execute("PRAGMA integrity_check(events)").fetchall() != [("ok",)]:
+            self.mend_indexes()
+
     def mend_words(self) -> None:
         """Make the full-text index anew. For the writer thread, outside of transactions. Raises sqlite3.Error."""
         log.warning("the full-text index of a stream is damaged: it is made anew from the stream's events")

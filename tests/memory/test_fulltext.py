@@ -114,3 +114,43 @@ def test_a_search_that_fails_has_it_made_anew(stage: MemoryStage, tools: Any, tm
     damage(tmp_path, "nonsense")
     assert found(stage, tools, "parrot") == []
     assert found(stage, tools, "kettle") == [event]
+
+
+def test_a_posting_that_says_another_word_is_found_at_start(make_stage: Any, tools: Any, tmp_path: Path) -> None:
+    stage = make_stage()
+    tools.drive(stage, tools.opening())
+    event = told(stage, tools, 1, "kettle")
+    told(stage, tools, 9, "parrot")
+    stage.close()
+    (file,) = tmp_path.rglob(FILE_NAME)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        for row, block in other.execute("SELECT id, block FROM words_data WHERE id > 10").fetchall():
+            other.execute("UPDATE words_data SET block = ? WHERE id = ?", (block.replace(b"ettl", b"ottl"), row))
+        assert other.execute("SELECT * FROM words WHERE words MATCH 'kettle'").fetchall() == []
+    again = make_stage()
+    tools.drive(again)
+    assert found(again, tools, "kettle") == [event]
+
+
+def test_an_index_of_times_that_says_another_one_is_found_at_start(make_stage: Any, tools: Any, tmp_path: Path) -> None:
+    stage = make_stage()
+    tools.drive(stage, tools.opening())
+    event = told(stage, tools, 70_000, "kettle")
+    stage.close()
+    (file,) = tmp_path.rglob(FILE_NAME)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        (root,) = other.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'events_by_end'").fetchone()
+        (end_us,) = other.execute("SELECT reach_end_us FROM events").fetchone()
+    data = bytearray(file.read_bytes())
+    key = end_us.to_bytes(6, "big")
+    at = data.index(key, (root - 1) * 4096)
+    assert at < root * 4096
+    data[at] ^= 0x80
+    file.write_bytes(data)
+    again = make_stage()
+    tools.drive(again)
+    page = tools.only(tools.drive(again, ListEvents(tools.stream, 7, None, 0, 1 << 60, 50, None)), EventPage)
+    assert [one.id for one in page.events] == [event]
+    again.close()
+    with closing(sqlite3.connect(file)) as other:
+        assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
