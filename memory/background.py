@@ -23,7 +23,8 @@ _STALE: Final = 20
 _HASH: Final = np.uint64(0x9E3779B97F4A7C15)
 """2^64 over the golden ratio: neighbouring numbers fall far apart (Knuth's multiplicative hash)."""
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[np.float32]
+"""2.4 MB for vectors of 768 numbers."""
 
 
 class Background:
@@ -36,7 +37,7 @@ class Background:
         self._total = np.zeros(dim, dtype=np.float64)
         self._sampled = 0
         self._sum = np.zeros(dim, dtype=np.float64)
-        self._products = np.zeros((dim, dim), dtype=np.float64)
+        self._products: Matrix = np.zeros((dim, dim), dtype=np.float32)
         self._known: tuple[int, Matrix] | None = None
 
     def add(self, ids: Ids, vectors: NDArray[np.float16]) -> None:
@@ -74,16 +75,16 @@ class Background:
 
     def _inverse(self) -> Matrix:
         """Of the covariance. What few vectors say of it is drawn towards all directions being alike."""
-        count, alike = self._sampled, np.eye(self._dim)
+        count, alike = self._sampled, np.eye(self._dim, dtype=np.float32)
         if count == 0:
             return alike
         mean = self._sum / count
-        covariance = self._products / count - np.outer(mean, mean)
+        covariance = self._products.astype(np.float64) / count - np.outer(mean, mean)
         variance = float(np.trace(covariance)) / self._dim
         if variance < 1e-9:
             return alike
         drawn = (count * covariance / variance + self._dim * alike) / (count + self._dim)
-        return np.asarray(np.linalg.inv(drawn + _FLOOR * alike))
+        return np.asarray(np.linalg.inv(drawn + _FLOOR * alike), dtype=np.float32)
 
     def _is_sampled(self, ids: Ids) -> NDArray[np.bool_]:
         """By number alone, so that what was counted in is known when it goes."""
