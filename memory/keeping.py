@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+
 from memory import retention, writing
 from memory.config import MemoryConfig
 from memory.events import AddSpeech, Outcome
@@ -117,13 +119,16 @@ class Keeper:
     def _lose(self, stream: Stream, row: EventRow, reason: str) -> None:
         """An event that has no place: what of it is on disk already stays, the rest of its time becomes a gap."""
         stream.covered.remove(*row.span)
+        seq, span = row.seq, row.span
+        # On a disk that stays bad these wait for ever, one for each event: without its pictures.
+        frames = [msgspec.structs.replace(frame, jpeg=b"") for frame in row.frames]
 
         def done(kept: writing.Kept | None) -> None:
             if kept is not None:
-                stream.covered.add(row.start_us, kept.end_us)
-                stream.index.add(row.seq, (frame for frame in row.frames if frame.n in kept.numbers))
+                stream.covered.add(span[0], kept.end_us)
+                stream.index.add(seq, (frame for frame in frames if frame.n in kept.numbers))
 
-        self._put(stream, partial(_with, writing.give_up, row.seq, GapRecord(*row.span, reason)), done)
+        self._put(stream, partial(_with, writing.give_up, seq, GapRecord(*span, reason)), done)
 
     def _stored(self, stream: Stream, *, room: bool) -> None:
         """Something came to the disk. What little fits on a full one is no sign of room."""

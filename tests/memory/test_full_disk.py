@@ -1,6 +1,7 @@
 """A disk that is full for a while: what is forgotten stays so, what failed is tried again, what is lost is told."""
 
 import sqlite3
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -184,3 +185,16 @@ def test_speech_of_an_event_that_is_not_stored_yet_is_stored_with_it(
     clock.now_us += 5 * S
     tools.drive(disk_stage)
     assert [(one.start_us, one.transcript) for one in events_of(disk_stage, tools)] == [(5 * S, None), (S, "hello")]
+
+
+def test_events_that_are_lost_on_a_disk_that_stays_bad_leave_no_pictures_in_ram(stage: MemoryStage, tools: Any) -> None:
+    tools.drive(stage, tools.opening(), tools.percept(0, "red"), Barrier(tools.stream, 1))
+    stage._streams[tools.stream].store.broken = True
+    tracemalloc.start()
+    for n in range(1, 120):
+        jpeg = bytes([n]) * 200_000
+        tools.drive(stage, tools.percept(n * 10 * S, str(n), jpeg=jpeg, cut_us=n * 10 * S), Barrier(tools.stream, n))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(stage._streams[tools.stream].again) > 90
+    assert kept < 20 * 200_000
