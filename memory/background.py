@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from memory.blocks import Ids, in_pieces
 from memory.rows import Vector
 
-_DIM: Final = 48
-"""Of vectors of so many numbers each counts for how they vary; of longer ones so many times fewer, or sums of products
-would take longer than all else that an index takes them in for."""
+_DIM: Final = 77
+"""Of vectors of so many numbers each counts for how they vary; of longer ones fewer, by the power of 1.5: sums of
+products of all would take longer than everything else that an index takes them in for."""
 _FLOOR: Final = 0.03
 """Variance, in shares of the mean one, that each direction has at least."""
 _STALE: Final = 20
@@ -32,7 +32,7 @@ class Background:
 
     def __init__(self, dim: int) -> None:
         self._dim = dim
-        self._every = np.uint64(max(1, dim // _DIM))
+        self._every = np.uint64(max(1, round((dim / _DIM) ** 1.5)))
         self._count = 0
         self._total = np.zeros(dim, dtype=np.float64)
         self._sampled = 0

@@ -31,6 +31,12 @@ ANSWER = {
     "evidence": [{"start": EVENT["start"], "end": EVENT["end"], "stream": "door", "frame": f"/v1/{ACTS}"}],
 }  # fmt: skip
 
+EXPLAINED = {
+    "range": {"since": None, "until": None},
+    "gate": {"past": True, "reasons": [ACTS]},
+    "candidates": [{"stream": ACTS, "event": "e_1", "parts": {ACTS: 1.0}, "picked": True}],
+}
+
 
 class Door(BaseHTTPRequestHandler):
     """Says ACTS wherever a server has words that are not its own."""
@@ -41,7 +47,7 @@ class Door(BaseHTTPRequestHandler):
         elif self.path.startswith("/v1/streams?"):
             self._json(200, {"streams": [STREAM], "next_cursor": None})
         elif self.path.startswith("/v1/questions"):
-            self._json(200, {"question": ACTS, "heard": [ACTS]})
+            self._json(200, EXPLAINED)
         else:
             self._json(404, {"error": {"type": "x", "code": "stream_not_found", "message": ACTS, "param": None}})
 
