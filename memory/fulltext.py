@@ -4,7 +4,7 @@ events, so that it is made anew from them wherever it is damaged."""
 import sqlite3
 from typing import Final
 
-from memory.rows import event_crc, transcript_of, unpack_speech
+from memory.rows import EVENT_COLUMNS, event_crc, transcript_of, unpack_speech
 
 MOST_LEVELS: Final = 200
 """FTS5 puts a level higher what it merges as a whole, and cannot read 2000: whoever forgets often comes there."""
@@ -70,8 +70,7 @@ def make_anew(db: sqlite3.Connection) -> None:
     for table in ("words_data", "words_idx", "words_docsize", "words_content"):
         db.execute(f"DELETE FROM {table}")  # noqa: S608
     db.executemany("INSERT INTO words_data VALUES (?, ?)", [(1, b""), (_STRUCTURE, _NOTHING)])
-    told = "id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech"
-    for seq, *event, crc in db.execute(f"SELECT seq, {told}, crc FROM events ORDER BY seq"):  # noqa: S608
+    for seq, *event, crc in db.execute(f"SELECT {EVENT_COLUMNS} FROM events ORDER BY seq"):  # noqa: S608
         if event_crc(seq, event) != crc:
             continue
         caption, transcript = event[-2], transcript_of(unpack_speech(event[-1]))

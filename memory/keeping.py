@@ -45,9 +45,10 @@ class Keeper:
         self._say = say
 
     def verify(self, stream: Stream) -> None:
-        """Of a store that is taken up again: rows have checksums, what they are found by has none."""
-        run = partial(_verify, stream.store)
-        self._writer.put(Job(stream.store, run, lambda _: None, partial(self._failed, stream), alone=True))
+        """Of a store that is taken up, or that a search failed in: rows have checksums, what they are found by has none."""
+        store = stream.store
+        job = Job(store, lambda _: store.verify_indexes(), lambda _: None, partial(self._failed, stream), alone=True)
+        self._writer.put(job)
 
     # ------------------------------------------------------------ events
 
@@ -243,7 +244,9 @@ class Keeper:
         if self._may_retry(stream, now_us):
             self._retry(stream)
         if _words_are_lost(stream):
-            self._mend_words(stream)
+            # Once: where the disk itself is bad, they would be damaged again and again.
+            stream.words_mended = True
+            self.verify(stream)
         if self._open_is_old(stream, now_us):
             self.save_open(stream)
         if self._may_tell(stream, now_us):
@@ -257,12 +260,6 @@ class Keeper:
             self._save_closed(stream, row)
         for run, follow in again:
             self._put(stream, run, follow)
-
-    def _mend_words(self, stream: Stream) -> None:
-        """Once: where the disk itself is bad, it would be damaged again and again."""
-        stream.words_mended = True
-        run = partial(_mend_words, stream.store)
-        self._writer.put(Job(stream.store, run, lambda _: None, partial(self._failed, stream), alone=True))
 
     def _open_is_old(self, stream: Stream, now_us: int) -> bool:
         if now_us - stream.saved_at_us < self._config.commit_us:
@@ -301,14 +298,6 @@ def _with(function: Callable[..., object], *rest_and_db: object) -> object:
 
 def _words_are_lost(stream: Stream) -> bool:
     return stream.store.reader.words_are_damaged and not stream.words_mended
-
-
-def _verify(store: Store, _: sqlite3.Connection) -> None:
-    store.verify_indexes()
-
-
-def _mend_words(store: Store, _: sqlite3.Connection) -> None:
-    store.mend_words()
 
 
 def _retain(store: Store, budget: retention.Budget, db: sqlite3.Connection) -> retention.Retained:

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from memory.keyframes import NUMBER_BITS
 from memory.messages import GapRecord
-from memory.rows import EventRow, Keyframe, event_crc, is_whole, row_crc, unpack_speech
+from memory.rows import EVENT_COLUMNS, EventRow, Keyframe, event_crc, is_whole, row_crc, unpack_speech
 from memory.spans import Span
 
-_EVENT_COLUMNS: Final = "seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech, crc"
 _WORDS: Final = ("words", 0)
 _MOST_VALUES: Final = 10_000
 """SQLite takes some 32 000 in one query."""
@@ -153,7 +152,7 @@ class Reader:
         return self._with_frames(self._rows(where, values))
 
     def _rows(self, where: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        return self._all(f"SELECT {_EVENT_COLUMNS} FROM events {where}", *values)  # noqa: S608
+        return self._all(f"SELECT {EVENT_COLUMNS} FROM events {where}", *values)  # noqa: S608
 
     def _with_frames(self, rows: Sequence[tuple[Any, ...]]) -> list[EventRow]:
         """The events that are undamaged."""

@@ -176,8 +176,7 @@ class Recaller:
         for one in asked:
             if one.stream is not None:
                 # A caption that names something like it would make a time of it.
-                query = search.query_for(one.stream, vector, words, one.span)
-                query = replace(query, said=True, stand_out=len(asked) == 1)
+                query = search.query_for(one.stream, vector, words, one.span, said=True, stand_out=_is_alone(asked))
                 found += search.candidates(one.stream, query, frames=_LISTED)
         return occurrences(found, {one.key: one.start_wall_us for one in asked}, shown)
 
@@ -191,9 +190,7 @@ class Recaller:
         share = max(_LEAST, _FRAMES // max(1, len(asked)))
         for one in asked:
             if one.stream is not None:
-                # How frames stand out in memories that differ cannot be compared.
-                query = search.query_for(one.stream, vector, words, one.span)
-                query = replace(query, stand_out=len(asked) == 1)
+                query = search.query_for(one.stream, vector, words, one.span, stand_out=_is_alone(asked))
                 found += search.candidates(one.stream, query, self._extra(one, query, len(asked)), share, share // 2)
         return found
 
@@ -260,6 +257,11 @@ class Recaller:
         if asked.span is None or not here or any(asked.span[0] <= one.media_us < asked.span[1] for one in here):
             return found
         return coverage.merged_over(found, asked.span) if all(one.event in coarse for one in here) else found
+
+
+def _is_alone(asked: Sequence[_Asked]) -> bool:
+    """Whether one memory is asked: how frames stand out in memories that differ cannot be compared."""
+    return len(asked) == 1
 
 
 def _near(asked: _Asked, anchor: anchors.Anchor, wall: Span) -> _Asked:

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -129,6 +130,10 @@ def unpack_speech(blob: bytes) -> tuple[Spoken, ...]:
 def row_crc(*values: bytes | str | int | None) -> int:
     """CRC-32 over a row's values, their kinds included."""
     return zlib.crc32(msgspec.msgpack.encode(values))
+
+
+EVENT_COLUMNS: Final = "seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech, crc"
+"""A row of `events` as it is read and checked: its number, what `event_crc` is of, the checksum."""
 
 
 def event_crc(seq: int, event: Sequence[int | str | bytes | None]) -> int:

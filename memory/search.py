@@ -61,10 +61,18 @@ class Likeness:
     salience: float | None
 
 
-def query_for(stream: Stream, vector: Vector | None, words: Sequence[str], span: Span | None) -> Query:
+def query_for(
+    stream: Stream,
+    vector: Vector | None,
+    words: Sequence[str],
+    span: Span | None,
+    *,
+    said: bool = False,
+    stand_out: bool = False,
+) -> Query:
     """Narrow to the events of a span."""
     low, high = (0, 1 << 40) if span is None else stream.store.reader.hull(*span)
-    return Query(vector, words, span, low, high)
+    return Query(vector, words, span, low, high, said, stand_out)
 
 
 def words_of(text: str) -> list[str]:

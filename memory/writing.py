@@ -9,6 +9,7 @@ from memory import fulltext
 from memory.messages import GapRecord
 from memory.rows import (
     EVENT_BYTES,
+    EVENT_COLUMNS,
     EventRow,
     Keyframe,
     Spoken,
@@ -174,8 +175,7 @@ def add_speech(db: sqlite3.Connection, seq: int, said: Spoken) -> bool:
 def set_caption(db: sqlite3.Connection, event: str, text: str) -> bool:
     """What is to be seen in a closed event. False: there is no such undamaged event any more; nothing is kept."""
     row = db.execute(
-        "SELECT seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech, crc"
-        " FROM events WHERE id = ? AND NOT open", (event,),
+        f"SELECT {EVENT_COLUMNS} FROM events WHERE id = ? AND NOT open", (event,),  # noqa: S608
     ).fetchone()  # fmt: skip
     if row is None or event_crc(row[0], row[1:-1]) != row[-1]:
         return False
@@ -210,8 +210,7 @@ def give_up(db: sqlite3.Connection, seq: int, gap: GapRecord) -> Kept | None:
 
 def _close(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[int]:
     """Close open events as they stand; where they end. One that is damaged stays so."""
-    columns = "seq, id, start_us, end_us, reach_start_us, reach_end_us, open, merged, caption, speech, crc"
-    rows = db.execute(f"SELECT {columns} FROM events WHERE {where}", values).fetchall()  # noqa: S608
+    rows = db.execute(f"SELECT {EVENT_COLUMNS} FROM events WHERE {where}", values).fetchall()  # noqa: S608
     rows = [row for row in rows if event_crc(row[0], row[1:-1]) == row[-1]]
     for seq, *told, _ in rows:
         told[5] = 0
