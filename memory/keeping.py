@@ -45,7 +45,7 @@ class Keeper:
         self._say = say
 
     def verify(self, stream: Stream) -> None:
-        """Of a store that is taken up, or that a search failed in: rows have checksums, what they are found by has none."""
+        """When a store is taken up or a search in it failed: rows have checksums, what they are found by has none."""
         store = stream.store
         job = Job(store, lambda _: store.verify_indexes(), lambda _: None, partial(self._failed, stream), alone=True)
         self._writer.put(job)
