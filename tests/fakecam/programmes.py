@@ -25,22 +25,33 @@ def hours(count: float) -> int:
     return round(count * 3600 * VIDEO_CLOCK)
 
 
-def spoiled(film: Film, share: float, clean: threading.Event, seed: int = 0) -> Programme:
-    """This share of the payloads' bytes is another one than was sent, until `clean` is set."""
-    dice = random.Random(seed)
+class Spoiled:
+    """A film of whose payloads this share of the bytes is another one than was sent, until it is mended."""
 
-    def spoil(payload: bytes) -> bytes:
+    def __init__(self, film: Film, share: float, seed: int = 0) -> None:
+        self._film, self._share, self._dice = film, share, random.Random(seed)
+        self._clean = threading.Event()
+        self.pictures, self.whole_from = 0, 0
+        """How many were sent; and the number of the first one that nothing spoiled belongs to: a keyframe that came
+        whole, 0 before."""
+
+    def mend(self) -> None:
+        self._clean.set()
+
+    def __call__(self) -> Iterator[Piece]:
+        for piece in self._film.endless():
+            clean = self._clean.is_set()
+            self.pictures += piece.track == 0
+            if clean and piece.keyframe and not self.whole_from:
+                self.whole_from = self.pictures
+            yield piece if clean else replace(piece, payloads=tuple(map(self._spoil, piece.payloads)))
+
+    def _spoil(self, payload: bytes) -> bytes:
         data = bytearray(payload)
         for place in range(len(data)):
-            if dice.random() < share:
-                data[place] ^= dice.randrange(1, 256)
+            if self._dice.random() < self._share:
+                data[place] ^= self._dice.randrange(1, 256)
         return bytes(data)
-
-    def programme() -> Iterator[Piece]:
-        for piece in film.endless():
-            yield piece if clean.is_set() else replace(piece, payloads=tuple(map(spoil, piece.payloads)))
-
-    return programme
 
 
 def switching(films: Sequence[Film], every_s: float) -> Programme:
