@@ -4,8 +4,8 @@ PYTHON ?= python3
 EXTRA ?= cpu
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests of real processes, and of what these leave on the machine: one after the other, with nothing beside them.
-ALONE := tests/integration tests/server/ipc
+# Two workers, each with files of its own: one test's waiting is the other's time.
+PAIRED := -n 2 --dist loadfile
 # A test that not even its own timeout ends (a wait inside a wait) ends the run, with the stack of every thread.
 HANG := -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
 
@@ -18,8 +18,9 @@ serve: setup ## the server, until Ctrl-C
 	@$(BIN)/omnilive serve
 
 test: setup-dev lint ## everything that CI checks
-	$(BIN)/python -m pytest $(HANG) -n 2 --dist loadfile --cov --cov-report= $(addprefix --ignore ,$(ALONE))
-	$(BIN)/python -m pytest $(HANG) --cov --cov-append --cov-report=term:skip-covered $(ALONE)
+	$(BIN)/python -m pytest $(HANG) $(PAIRED) -m "not alone" --cov --cov-report= --ignore tests/integration
+	$(BIN)/python -m pytest $(HANG) $(PAIRED) -m "not alone" --cov --cov-append --cov-report= tests/integration
+	$(BIN)/python -m pytest $(HANG) -m alone --cov --cov-append --cov-report=term:skip-covered
 
 test-slow: setup-dev ## the long forms
 	$(BIN)/python -m pytest --slow --timeout 3600

@@ -12,6 +12,8 @@ from clients.api import Api
 from clients.live import Live
 from evaluation.rtsp_camera import RtspCamera
 
+pytestmark = pytest.mark.alone
+
 USER, PASSWORD = "operator", "xyl0carp-zebra"
 SECRETS = (PASSWORD, f"{USER}:", base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
 

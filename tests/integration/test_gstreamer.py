@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.debian("gir1.2-gst-rtsp-server-1.0"),
     pytest.mark.debian("gstreamer1.0-plugins-base"),
     pytest.mark.debian("gstreamer1.0-plugins-good"),

@@ -11,6 +11,8 @@ from fakecam.films import world_film
 from clients.api import Api
 from evaluation.rtsp_camera import RtspCamera
 
+pytestmark = pytest.mark.alone
+
 MOST_A_SECOND = 10
 """Attempts; each is a connection that asks and one that stays."""
 

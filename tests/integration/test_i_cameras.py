@@ -24,6 +24,8 @@ from clients.live import Live
 from evaluation.rtp import Piece
 from evaluation.rtsp_camera import Programme, RtspCamera
 
+pytestmark = pytest.mark.alone
+
 NOTICED_S, NEAR_S = 10.0, 5.0
 LONG = pytest.param(75.0, marks=pytest.mark.slow)
 AS_OFTEN, ENOUGH, BACKOFF_S, BACK_S = 0.95, 100, 2.0, 2.0

@@ -17,6 +17,8 @@ from clients.live import Live
 from evaluation.server_process import ServerProcess
 from evaluation.wait import until
 
+pytestmark = pytest.mark.alone
+
 STREAMS = ("door", "yard", "hall", "roof")
 QUESTIONS = ("What do you see?", "What happened 2 seconds ago?")
 PEOPLE = [(stream, question) for question in QUESTIONS for stream in STREAMS]

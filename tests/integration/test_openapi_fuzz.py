@@ -44,7 +44,7 @@ def cases(said: str) -> int:
 
 def test_nothing_is_found_without_a_key(launch: Any, tmp_path: Path) -> None:
     server = launch()
-    said = fuzz(server.url, tmp_path, 4, "--max-time", "40")
+    said = fuzz(server.url, tmp_path, 4, "--max-time", "25")
     assert cases(said) > 200
     healthy(server)
 
@@ -52,7 +52,7 @@ def test_nothing_is_found_without_a_key(launch: Any, tmp_path: Path) -> None:
 def test_nothing_is_found_with_a_key(launch: Any, tmp_path: Path) -> None:
     key = "ol_for-the-fuzzer"
     server = launch(OMNILIVE_API_KEY=key)
-    said = fuzz(server.url, tmp_path, 4, "--max-time", "40", "-H", f"Authorization: Bearer {key}")
+    said = fuzz(server.url, tmp_path, 4, "--max-time", "25", "-H", f"Authorization: Bearer {key}")
     assert cases(said) > 200
     assert key not in server.errors()
     healthy(server, Authorization=f"Bearer {key}")

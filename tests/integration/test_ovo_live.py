@@ -14,6 +14,8 @@ from evaluation.ovo.run import Job, run
 from evaluation.ovo.speaking import spoken
 from evaluation.ovo.synthetic.files import make_set
 
+pytestmark = pytest.mark.alone
+
 ASKED_S = 7
 
 

@@ -18,6 +18,8 @@ import psutil
 import pytest
 from raw import address
 
+pytestmark = pytest.mark.alone
+
 STAGES = ("perception", "memory", "reasoning")
 NOTICED_S, TOLD_S, BACK_S = 2.0, 3.0, 10.0
 HUNG_S, REPLACED_S = 10.0, 20.0

@@ -16,7 +16,7 @@ from waiting import wait_for
 from evaluation.browser import chromium
 from training.world import World, write_video
 
-pytestmark = pytest.mark.debian("chromium")
+pytestmark = [pytest.mark.alone, pytest.mark.debian("chromium")]
 
 KEY = "page-test-key-0123456789"
 LIVE = "figure canvas.shown"

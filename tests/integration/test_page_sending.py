@@ -17,7 +17,7 @@ from waiting import wait_for
 from evaluation.browser import chromium
 from training.world import World, write_video
 
-pytestmark = pytest.mark.debian("chromium")
+pytestmark = [pytest.mark.alone, pytest.mark.debian("chromium")]
 
 KEY = "page-test-key-0123456789"
 Get = Callable[[str], httpx.Response]

@@ -11,7 +11,7 @@ from surroundings import ROOT, environment
 
 from clients.api import Api
 
-pytestmark = pytest.mark.debian("xvfb")
+pytestmark = [pytest.mark.alone, pytest.mark.debian("xvfb")]
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+pytestmark = pytest.mark.alone
+
 SHAPE = {"type", "code", "message", "param"}
 
 

@@ -18,6 +18,8 @@ import pytest
 
 from server.models import resolve_model
 
+pytestmark = pytest.mark.alone
+
 Refusal = Callable[..., tuple[str, str, float]]
 
 FAST_S = 2.0

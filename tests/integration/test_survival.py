@@ -14,6 +14,8 @@ from clients.api import Api
 from evaluation.server_process import ServerProcess
 from evaluation.wait import until
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def server(

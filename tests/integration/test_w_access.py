@@ -15,6 +15,8 @@ from websockets.sync.client import connect
 
 from server.keys import KeyFile, Keys
 
+pytestmark = pytest.mark.alone
+
 KEY = "ol_bar-w6-K3y-that-nobody-guesses-0123456789"
 OPEN = {"/livez", "/readyz"}
 PUSH = {"push": True, "pace": "real"}

@@ -15,6 +15,8 @@ import psutil
 import pytest
 from raw import BINARY, CLOSE, PING, TEXT, RawSocket, address, frame
 
+pytestmark = pytest.mark.alone
+
 LIMIT = 16 * 2**20
 BODY = 2**20
 SPARE = 32

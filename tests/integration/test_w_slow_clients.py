@@ -15,6 +15,8 @@ from PIL import Image
 from raw import BINARY, PING, TEXT, RawSocket
 from websockets.sync.client import connect
 
+pytestmark = pytest.mark.alone
+
 GONE_S = 15.0
 LATE_S = 2.0
 CRAWL = 10_000.0

@@ -16,7 +16,7 @@ from evaluation.browser import chromium
 from evaluation.rtsp_camera import RtspCamera
 from training.world import World, write_video
 
-pytestmark = pytest.mark.debian("chromium")
+pytestmark = [pytest.mark.alone, pytest.mark.debian("chromium")]
 
 USER, PASSWORD = "operator", "walk-s3cret"
 LIVE = "figure canvas.shown"

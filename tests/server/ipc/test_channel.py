@@ -14,6 +14,8 @@ from perception.messages import Message
 from server.ipc.channel import Channel, ChannelClosed, socket_pair
 from server.ipc.ring import RingFiles, RingReader, RingWriter, create_ring
 
+pytestmark = pytest.mark.alone
+
 KIB = 1024
 
 

@@ -11,6 +11,8 @@ from perception.messages import Unchanged
 from server.ipc.inlets import RingInlet
 from server.ipc.ring import RingFiles, RingReader, RingWriter, create_ring
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def ring() -> Iterator[RingFiles]:

@@ -6,6 +6,8 @@ import pytest
 
 from server.ipc.memory_file import SharedMemoryExhausted, create_memory_file, map_memory_file, reserve
 
+pytestmark = pytest.mark.alone
+
 
 def test_all_of_it_is_backed_at_once() -> None:
     fd = create_memory_file("test", 1_000_000)

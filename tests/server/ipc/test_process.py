@@ -12,6 +12,8 @@ import torch
 from server.ipc.messages import STAGES
 from server.ipc.process import LEAN, SHARING
 
+pytestmark = pytest.mark.alone
+
 LENGTHS = """
 import torch
 

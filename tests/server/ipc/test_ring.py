@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from server.ipc.ring import Overwritten, RecordTooLarge, RingFiles, RingReader, RingWriter, create_ring
 
+pytestmark = pytest.mark.alone
+
 SLOT = 64
 
 

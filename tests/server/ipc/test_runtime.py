@@ -15,6 +15,8 @@ from server.ipc.messages import Drain, FromPerception, Heartbeat, LongStep, Read
 from server.ipc.ring import RingReader, RingWriter, create_ring
 from server.ipc.runtime import StageLoop
 
+pytestmark = pytest.mark.alone
+
 OPEN = OpenStream("t/a", PushSource("real"), 0, 0, 0, 2.0)
 STARTED = SessionStarted("t/a", 1, 0, 0)
 

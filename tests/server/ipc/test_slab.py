@@ -17,6 +17,8 @@ from server.ipc import slab
 from server.ipc.memory_file import create_memory_file
 from server.ipc.slab import MAX_LANES, SlabReader, SlabWriter
 
+pytestmark = pytest.mark.alone
+
 LANES, FRAMES, SLOT = 4, 3, 10_000
 REPOSITORY = Path(__file__).resolve().parents[3]
 

@@ -15,6 +15,8 @@ from server.ipc.keeper import HostLimits
 from server.ipc.messages import STAGES, StageName
 from server.ipc.supervisor import StageStartFailed
 
+pytestmark = pytest.mark.alone
+
 HASTY = HostLimits(dump_s=0.8, kill_s=1.6)
 """Twice the heartbeat's period is not much: enough on a machine that is not overloaded."""
 

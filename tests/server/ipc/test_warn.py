@@ -6,6 +6,8 @@ import pytest
 
 from server.ipc.warn import RateLimitedWarning
 
+pytestmark = pytest.mark.alone
+
 
 def test_it_tells_once_a_second_and_counts_all(caplog: pytest.LogCaptureFixture) -> None:
     now = [10.0]
