@@ -32,8 +32,10 @@ class Posed:
         return len(self.evidence)
 
 
-def films(viewer: Viewer, first: int, preset: Preset = PRESETS["plain"], look: Look = PLAIN) -> Iterator[View]:
-    """Endless films, broken off at any moment: so that something may be moving."""
+def films(
+    viewer: Viewer, first: int, preset: Preset = PRESETS["plain"], look: Look = PLAIN, every: int = 1
+) -> Iterator[View]:
+    """Endless films, `every` seeds apart, broken off at any moment: so that something may be moving."""
     seed = first
     while True:
         dice = np.random.default_rng([seed, 70])
@@ -42,7 +44,7 @@ def films(viewer: Viewer, first: int, preset: Preset = PRESETS["plain"], look: L
         broken = dice.random() < 0.5
         end_us = int(dice.integers(_SHORTEST_US, whole.duration_us)) if broken else whole.duration_us
         yield viewer.show(whole.until(end_us // 100_000 * 100_000), look)
-        seed += 1
+        seed += every
 
 
 def pose(view: View, kinds: Sequence[str] | None = None) -> Iterator[Posed]:

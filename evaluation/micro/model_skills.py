@@ -5,13 +5,16 @@ Past skills are asked on 1, 4 and 8 frames of evidence that settle the question;
 
 from collections import defaultdict
 from collections.abc import Iterable
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field, replace
-from typing import Final
+from functools import cache, partial
+from typing import Any, Final
 
 from evaluation.checks import Check, share_check
 from evaluation.micro.model_ask import Asker
 from evaluation.micro.model_exam import EVIDENCE, Posed, films, pose
 from evaluation.micro.model_view import PLAIN, Look, Viewer, embedded
+from evaluation.micro.workers import workers
 from evaluation.registry import Progress
 from evaluation.stats import wilson
 from training.world import NONE, PRESETS, Preset, as_letters, as_yes_no
@@ -32,6 +35,8 @@ _FIRST_SEED: Final = 100_000
 _UNSEEN_SEED: Final = 200_000
 _ROBUST_SEED: Final = 300_000
 _MOST_FILMS: Final = 3_000
+_SHARES: Final = 4
+"""Into so many parts the films are shared out, whatever the machine: the figures must not depend on its cores."""
 _LOOKS: Final = (
     ("as usual", PLAIN, PRESETS["plain"]),
     ("small", Look(size=(256, 192)), PRESETS["plain"]),
@@ -59,6 +64,11 @@ class Score:
         self.right += good
         self.asked += 1
 
+    def join(self, other: "Score") -> None:
+        """Count what another one counted."""
+        self.right += other.right
+        self.asked += other.asked
+
     @property
     def share(self) -> float:
         """Of nothing: 0."""
@@ -66,31 +76,40 @@ class Score:
 
 
 Scores = defaultdict[str, Score]
+_scores: Final = partial(defaultdict[str, Score], Score)
 
 
 @dataclass
 class Found:
     """All that was found out, by skill, by number of evidence frames, by form; films: how many were shown."""
 
-    skills: Scores = field(default_factory=lambda: defaultdict(Score))
-    in_view: Scores = field(default_factory=lambda: defaultdict(Score))
-    by_pieces: dict[int, Scores] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Score)))
-    forms: Scores = field(default_factory=lambda: defaultdict(Score))
-    last_frame: Scores = field(default_factory=lambda: defaultdict(Score))
+    skills: Scores = field(default_factory=_scores)
+    in_view: Scores = field(default_factory=_scores)
+    by_pieces: dict[int, Scores] = field(default_factory=lambda: {pieces: _scores() for pieces in (0, *EVIDENCE)})
+    forms: Scores = field(default_factory=_scores)
+    last_frame: Scores = field(default_factory=_scores)
     refused: Score = field(default_factory=Score)
     blind: Score = field(default_factory=Score)
     chance: list[float] = field(default_factory=list)
     films: int = 0
 
+    def join(self, other: "Found") -> None:
+        """Take in what was found out on other films."""
+        mine = (self.skills, self.in_view, self.forms, self.last_frame, *self.by_pieces.values())
+        its = (other.skills, other.in_view, other.forms, other.last_frame, *other.by_pieces.values())
+        for scores, more in zip(mine, its, strict=True):
+            for name, score in more.items():
+                scores[name].join(score)
+        self.refused.join(other.refused)
+        self.blind.join(other.blind)
+        self.chance += other.chance
+        self.films += other.films
+
 
 def run(full: bool, progress: Progress) -> list[Check]:
     """60 questions a skill in the quick profile, 500 in the full one."""
     most = 500 if full else 60
-    perception, model = embedded()
-    viewer, asker = Viewer(perception), Asker(model)
-    found = examine(viewer, asker, most, progress)
-    unseen = _pairs(viewer, asker, most, progress)
-    looks = {name: _overall(viewer, asker, most, look, preset, progress, name) for name, look, preset in _LOOKS}
+    found, unseen, looks = _found_out(most, progress)
     return [
         *(_share(f"model.{skill}", found.skills[skill], f">= {bar:.2f}", full, _beside(found, skill))
           for skill, bar in SKILLS.items()),
@@ -106,17 +125,39 @@ def run(full: bool, progress: Progress) -> list[Check]:
 # ---------------------------------------------------------------- asking
 
 
-def examine(viewer: Viewer, asker: Asker, most: int, progress: Progress) -> Found:
-    """Show films and ask until every skill has had `most` questions about films that are all different."""
+def _found_out(most: int, progress: Progress) -> tuple[Found, Score, dict[str, Score]]:
+    """On films as they are; of pairs that no training showed; by how the films look."""
     found = Found()
-    for view in films(viewer, _FIRST_SEED):
+    # How many processes there are is the machine's matter.
+    with workers(_SHARES) as pool:
+        shares = [pool.submit(_examine_share, n, most) for n in range(_SHARES)]
+        unseen = pool.submit(_pairs, most)
+        looks = {name: pool.submit(_overall, 2 * most, look, preset) for name, look, preset in _LOOKS}
+        everything: list[Future[Any]] = [*shares, unseen, *looks.values()]
+        for done, _ in enumerate(as_completed(everything), start=1):
+            progress(f"{done} of {len(everything)} parts")
+        for share in shares:
+            found.join(share.result())
+        return found, unseen.result(), {name: look.result() for name, look in looks.items()}
+
+
+@cache
+def _tools() -> tuple[Viewer, Asker]:
+    perception, model = embedded()
+    return Viewer(perception), Asker(model)
+
+
+def _examine_share(share: int, most: int) -> Found:
+    """Show films, each another, and ask until every skill has had its share of `most` questions."""
+    viewer, asker = _tools()
+    found, enough = Found(), -(-most // _SHARES)
+    for view in films(viewer, _FIRST_SEED + share, every=_SHARES):
         found.films += 1
         for posed in pose(view):
-            if found.skills[posed.question.kind].asked < most:
+            if found.skills[posed.question.kind].asked < enough:
                 _examine(asker, posed, found)
-        progress(f"{found.films} films, {sum(one.asked for one in found.skills.values())} questions")
-        done = all(found.skills[skill].asked >= most for skill in SKILLS)
-        if done or found.films == _MOST_FILMS:
+        done = all(found.skills[skill].asked >= enough for skill in SKILLS)
+        if done or found.films * _SHARES >= _MOST_FILMS:
             return found
     raise AssertionError("films never end")
 
@@ -151,31 +192,29 @@ def _other_forms(asker: Asker, posed: Posed, found: Found, *, good: bool) -> Non
         )
 
 
-def _pairs(viewer: Viewer, asker: Asker, most: int, progress: Progress) -> Score:
+def _pairs(most: int) -> Score:
     """Of looks that no training showed."""
+    viewer, asker = _tools()
     score = Score()
     preset = replace(PRESETS["plain"], pairs="unseen")
     for number, view in enumerate(films(viewer, _UNSEEN_SEED, preset), start=1):
         for posed in pose(view, _PAIRED):
             if not posed.question.denies and score.asked < most:
                 score.add(good=posed.question.accepts(asker.ask(view, posed.question.text, posed.evidence).text))
-        progress(f"unseen pairs: {score.asked} of {most} questions")
         if score.asked >= most or number == _MOST_FILMS:
             return score
     raise AssertionError("films never end")
 
 
-def _overall(
-    viewer: Viewer, asker: Asker, most: int, look: Look, preset: Preset, progress: Progress, name: str
-) -> Score:
+def _overall(most: int, look: Look, preset: Preset) -> Score:
     """All skills together on films that look so: the same films for every look."""
+    viewer, asker = _tools()
     score = Score()
     for view in films(viewer, _ROBUST_SEED, preset, look):
         for posed in pose(view):
-            if score.asked < 2 * most:
+            if score.asked < most:
                 score.add(good=posed.question.accepts(asker.ask(view, posed.question.text, posed.evidence).text))
-        progress(f"{name}: {score.asked} of {2 * most} questions")
-        if score.asked >= 2 * most:
+        if score.asked >= most:
             return score
     raise AssertionError("films never end")
 

@@ -1,17 +1,12 @@
 """Haystacks shared out to a process for each core: none of them needs another."""
 
-import multiprocessing
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import as_completed
 from functools import cache
 from typing import Final
 
-import torch
-
 from evaluation.micro.needle_search import Searcher
+from evaluation.micro.workers import workers
 from evaluation.needle.films import SEGMENT
 from evaluation.needle.plan import Haystack
 from evaluation.needle.searched import Begun, Searched
@@ -27,7 +22,7 @@ def search_all(plan: Sequence[Haystack], begun: Begun, progress: Progress) -> li
     left = [one for one in plan if one not in known]
     if known:
         progress(f"{len(known)} of {len(plan)} haystacks are known from a run that was broken off")
-    with tempfile.TemporaryDirectory(prefix="omnilive-needle-") as scratch, _workers(scratch) as pool:
+    with workers(_MOST) as pool:
         segments = -(-max((one.length for one in left), default=0) // SEGMENT)
         for n, _ in enumerate(pool.map(_film, range(segments))):
             progress(f"{n + 1} of {segments} films of hay")
@@ -40,29 +35,6 @@ def search_all(plan: Sequence[Haystack], begun: Begun, progress: Progress) -> li
             needles = sum(len(one.needles) for one in known.values())
             progress(f"{len(known)} of {len(plan)} haystacks, {needles} needles; the last in {haystack.length} frames")
     return [known[one] for one in plan]
-
-
-@contextmanager
-def _workers(scratch: str) -> Iterator[ProcessPoolExecutor]:
-    """Ended at once where something goes wrong: a day takes minutes."""
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(_MOST, os.cpu_count() or 1), spawn, _begin, (scratch,))
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown()
-
-
-def _begin(scratch: str) -> None:
-    """In a process of the pool. scratch: a folder that goes with the pool, however that ends."""
-    tempfile.tempdir = scratch
-    # Encoders this small are slower on many threads than on one.
-    torch.set_num_threads(1)
 
 
 @cache
