@@ -13,6 +13,8 @@ faiss.omp_set_num_threads(1)  # One query is four times slower when two threads 
 
 SIZE: Final = 8192
 _PIECE: Final = 256
+_WORTH: Final = 8
+"""A vector that is picked out costs as much as so many that are compared in a row."""
 
 Ids = NDArray[np.int64]
 Rows = NDArray[np.int64]
@@ -27,16 +29,27 @@ def in_pieces(vectors: NDArray[np.float16]) -> Iterator[NDArray[np.float32]]:
         yield room[: len(piece)]
 
 
-class Block:
-    """Vectors with their ids, in the order in which they came. A full one is sealed: it has signs to search by."""
+Signs = NDArray[np.uint8]
 
-    def __init__(self, dim: int) -> None:
+
+class Block:
+    """Vectors with their ids, in the order in which they came, and signs to search them by.
+
+    One that grows has its signs by the mean of the vectors before it, if there are any; one that is full is sealed, and
+    has them by its own.
+    """
+
+    def __init__(self, dim: int, mean: Vector | None = None) -> None:
+        """mean: of vectors like those that will come."""
         self.ids: Ids = np.empty(0, dtype=np.int64)
         # Rows are float16: so is the block, which is as exact as they are and half as large.
         self._flat = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         self._dim = dim
-        self._mean: Vector | None = None
-        self._signs: NDArray[np.uint8] = np.empty((0, 0), dtype=np.uint8)
+        self._sealed = False
+        self._signs: Signs = np.empty((0, -(-dim // 8)), dtype=np.uint8)
+        self._seen: NDArray[np.float16] | None = None
+        self.mean = mean
+        """What signs are relative to; None: it has none."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,22 +57,25 @@ class Block:
     @property
     def room(self) -> int:
         """How many more it takes."""
-        return 0 if self._mean is not None else SIZE - len(self)
+        return 0 if self._sealed else SIZE - len(self)
 
     def add(self, ids: Ids, vectors: NDArray[np.float16]) -> None:
         """Take in at most `room` vectors."""
         self.ids = np.concatenate([self.ids, ids])
         # Its codes are the halves themselves.
         self._flat.add_sa_codes(np.ascontiguousarray(vectors).view(np.uint8))
+        self._seen = None
         if len(self) >= SIZE:
             self._seal()
+        elif self.mean is not None:
+            self._signs = np.concatenate([self._signs, _signs(vectors, self.mean)])
 
     def _seal(self) -> None:
         total = np.zeros(self._dim, dtype=np.float64)
         for piece in in_pieces(self._halves()):
             total += piece.sum(axis=0, dtype=np.float64)
-        mean = self._mean = (total / len(self)).astype(np.float32)
-        self._signs = np.concatenate([np.packbits(piece > mean, axis=1) for piece in in_pieces(self._halves())])
+        self.mean = (total / len(self)).astype(np.float32)
+        self._signs, self._sealed = _signs(self._halves(), self.mean), True
 
     def remove(self, gone: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Take rows out, for good; their vectors."""
@@ -67,7 +83,8 @@ class Block:
         self.ids = self.ids[~gone]
         self._flat.reset()
         self._flat.add_sa_codes(np.ascontiguousarray(vectors[~gone]).view(np.uint8))
-        if self._mean is not None:
+        self._seen = None
+        if self.mean is not None:
             self._signs = np.ascontiguousarray(self._signs[~gone])
         return vectors[gone].astype(np.float32)
 
@@ -77,27 +94,29 @@ class Block:
 
     def _halves(self) -> NDArray[np.float16]:
         """FAISS's own copy of the vectors, seen in place: valid until the next change."""
-        size = len(self) * self._dim * 2
-        seen: NDArray[np.uint8] = faiss.rev_swig_ptr(self._flat.codes.data(), size)
-        return seen.view(np.float16).reshape(len(self), self._dim)
+        if self._seen is None:
+            bytes_: NDArray[np.uint8] = faiss.rev_swig_ptr(self._flat.codes.data(), len(self) * self._dim * 2)
+            self._seen = bytes_.view(np.float16).reshape(len(self), self._dim)
+        return self._seen
 
-    def likest(self, query: Vector, count: int, low: int, high: int, rough: int) -> tuple[Rows, NDArray[np.float32]]:
-        """Rows with ids of [low, high) and largest inner products, with these; in no order.
+    def within(self, low: int, high: int) -> Rows:
+        """Rows with ids of [low, high)."""
+        return np.flatnonzero((self.ids >= low) & (self.ids < high))
 
-        rough: so many that the signs speak for are looked at closely where all of a sealed block is asked; 0: all.
+    def likest(self, query: Vector, count: int, rows: Rows, rough: int) -> tuple[Rows, NDArray[np.float32]]:
+        """Those of some rows, at least one, in their order, with the largest inner products, and these; in no order.
+
+        rough: so many that the signs speak for are looked at closely where there are signs; 0: all.
         """
-        inside = (self.ids >= low) & (self.ids < high)
-        if inside.all() and rough and self._mean is not None:
-            return self._by_signs(query, self._mean, count, rough)
-        if inside.all():
+        first, end = int(rows[0]), int(rows[-1]) + 1
+        if end - first > len(rows):
+            selector: faiss.IDSelector = faiss.IDSelectorBatch(rows)
+        elif rough and self.mean is not None and len(rows) > _WORTH * rough:
+            return self._by_signs(query, self.mean, count, rough, slice(first, end))
+        elif len(rows) == len(self):
             return self._exact(query, count)
-        rows = np.flatnonzero(inside)
-        if not len(rows):
-            return rows, np.empty(0, dtype=np.float32)
-        if rows[-1] - rows[0] + 1 == len(rows):
-            selector: faiss.IDSelector = faiss.IDSelectorRange(int(rows[0]), int(rows[-1]) + 1)
         else:
-            selector = faiss.IDSelectorBatch(rows)
+            selector = faiss.IDSelectorRange(first, end)
         return self._exact(query, min(count, len(rows)), faiss.SearchParameters(sel=selector))  # type: ignore[call-arg]
 
     def _exact(
@@ -107,12 +126,20 @@ class Block:
         found = rows[0] >= 0
         return rows[0][found], scores[0][found]
 
-    def _by_signs(self, query: Vector, mean: Vector, count: int, rough: int) -> tuple[Rows, NDArray[np.float32]]:
-        signs = np.packbits((query > mean)[None, :], axis=1)
-        _, near = faiss.knn_hamming(signs, self._signs, min(rough, len(self)))
-        scores = self.vectors(near[0]) @ query
+    def _by_signs(
+        self, query: Vector, mean: Vector, count: int, rough: int, where: slice
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        wanted = np.packbits((query > mean)[None, :], axis=1)
+        _, places = faiss.knn_hamming(wanted, self._signs[where], rough)
+        near: Rows = places[0] + where.start
+        scores = self.vectors(near) @ query
         best = np.argpartition(-scores, count)[:count] if count < len(scores) else np.arange(len(scores))
-        return near[0][best], scores[best]
+        return near[best], scores[best]
+
+
+def _signs(vectors: NDArray[np.float16], mean: Vector) -> Signs:
+    """[n, dim / 8]: which numbers of each are above the mean's."""
+    return np.concatenate([np.packbits(piece > mean, axis=1) for piece in in_pieces(vectors)])
 
 
 class Joined:

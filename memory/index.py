@@ -18,7 +18,7 @@ _PRIOR: Final = 8.0
 """The mean of few vectors says little about what all have in common: it counts like this many more at zero."""
 _CLOSELY: Final = 8
 """For each vector that is wanted, so many are looked at closely."""
-_LEAST: Final = 64
+_LEAST: Final = 48
 """So many at least in each block."""
 _MOST_ROUGH: Final = 512
 """Who wants more than this wants a list, and all of it in the right order."""
@@ -83,7 +83,7 @@ class VectorIndex:
         self.background.add(ids, vectors)
         while len(ids):
             if not self._blocks or not self._blocks[-1].room:
-                self._blocks.append(Block(self._dim))
+                self._blocks.append(Block(self._dim, self._blocks[-1].mean if self._blocks else None))
             room = self._blocks[-1].room
             self._blocks[-1].add(ids[:room], vectors[:room])
             ids, vectors = ids[room:], vectors[room:]
@@ -136,8 +136,12 @@ class VectorIndex:
         copied = self._find_on_gpu(query, count, low, high)
         if copied is not None:
             return copied
-        rough = 0 if count > _MOST_ROUGH else max(_LEAST, _CLOSELY * count // len(self._blocks))
-        found = [block.likest(query, count, low << NUMBER_BITS, high << NUMBER_BITS, rough) for block in self._blocks]
+        asked = [(block, block.within(low << NUMBER_BITS, high << NUMBER_BITS)) for block in self._blocks]
+        asked = [(block, rows) for block, rows in asked if len(rows)]
+        if not asked:
+            return [], np.empty((0, self._dim), dtype=np.float32)
+        rough = 0 if count > _MOST_ROUGH else max(_LEAST, _CLOSELY * count // len(asked))
+        found = [block.likest(query, count, rows, rough) for block, rows in asked]
         scores = np.concatenate([block_scores for _, block_scores in found])
         best = np.argsort(-scores, kind="stable")[:count]
         block_of = np.repeat(np.arange(len(found)), [len(rows) for rows, _ in found])[best]
@@ -145,9 +149,9 @@ class VectorIndex:
         ids = np.empty(len(best), dtype=np.int64)
         vectors = np.empty((len(best), self._dim), dtype=np.float32)
         for n in np.unique(block_of):
-            here = block_of == n
-            ids[here] = self._blocks[n].ids[rows[here]]
-            vectors[here] = self._blocks[n].vectors(rows[here])
+            block, here = asked[n][0], block_of == n
+            ids[here] = block.ids[rows[here]]
+            vectors[here] = block.vectors(rows[here])
         return [_hit(int(one), float(score)) for one, score in zip(ids, scores[best], strict=True)], vectors
 
     def _find_on_gpu(self, query: Vector, count: int, low: int, high: int) -> tuple[list[Hit], Vector] | None:

@@ -21,6 +21,7 @@ def units(count: int, seed: int) -> np.ndarray:
 @pytest.fixture
 def vectors(monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     monkeypatch.setattr(blocks, "SIZE", 128)
+    monkeypatch.setattr(blocks, "_WORTH", 1)
     return units(COUNT, 1)
 
 
@@ -52,6 +53,25 @@ def test_the_best_few_are_found_by_signs(vectors: np.ndarray) -> None:
         for query in units(40, 3)
     ]
     assert sum(agree) >= 0.97 * 40 * 8
+
+
+@pytest.mark.parametrize(("low", "high"), [(896, COUNT), (130, 250), (900, 990), (50, 700)])
+def test_signs_find_in_a_range_and_in_a_block_that_grows(vectors: np.ndarray, low: int, high: int) -> None:
+    """A block that is not full has its signs by the mean of the one before it."""
+    index, seqs = filled(vectors), list(range(low, high))
+    agree = [
+        len({hit.seq for hit in index.search(query, 8, low, high)} & set(exactly(vectors, query, seqs, 8)))
+        for query in units(40, 6)
+    ]
+    # Of 64 numbers the signs say less than of some hundred.
+    assert sum(agree) >= 0.9 * 40 * 8
+    gone = seqs[::2]
+    index.remove(gone)
+    left = sorted(set(seqs) - set(gone))
+    for query in units(10, 7):
+        found = index.search(query, 8, low, high)
+        assert {hit.seq for hit in found} <= set(left)
+        assert found[0].seq == exactly(vectors, query, left, 1)[0]
 
 
 def test_found_vectors_are_those_of_the_hits(vectors: np.ndarray) -> None:
