@@ -132,8 +132,22 @@ export function picture(address) {
   return fetched
 }
 
-/** What was forgotten is gone from here too. */
+/** Says `elsewhere`, with the stream, when something of it was forgotten in another tab of this browser. */
+export const forgetting = new EventTarget()
+
+const tabs = new BroadcastChannel('omnilive.forgotten')
+tabs.onmessage = ({ data }) => {
+  dropAll(data)
+  forgetting.dispatchEvent(new CustomEvent('elsewhere', { detail: data }))
+}
+
+/** What was forgotten is gone from here too, and from the other tabs, whatever they show. */
 export function forgetPictures(stream) {
+  dropAll(stream)
+  tabs.postMessage(stream)
+}
+
+function dropAll(stream) {
   for (const address of [...pictures.keys()]) if (address.startsWith(`${path('streams', stream)}/`)) drop(address)
 }
 

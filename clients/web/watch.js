@@ -8,7 +8,7 @@ import { connect } from './live.js'
 import { Moments, asMoment } from './moments.js'
 import { sender } from './sender.js'
 import { sendingCard } from './sending.js'
-import { call, forgetPictures, listStreams, path } from './server.js'
+import { call, forgetting, listStreams, path } from './server.js'
 import { Stage } from './stage.js'
 import { parse } from './times.js'
 import { Timeline } from './timeline.js'
@@ -38,7 +38,6 @@ class Watch {
   #begun = false
   #gaps = 0
   #timers = []
-  #tabs = new BroadcastChannel('omnilive.forgotten')
 
   constructor(id, tell, onStreams) {
     this.#id = id
@@ -70,7 +69,7 @@ class Watch {
     this.#asking.addEventListener('proof', ({ detail }) => this.#prove(detail))
     this.#asking.addEventListener('answered', ({ detail }) => this.#timeline.prove(detail.evidence.map((one) => one.event)))
     sender.addEventListener('changed', this.#onSender)
-    this.#tabs.onmessage = ({ data }) => data === this.#id && this.#forgottenElsewhere()
+    forgetting.addEventListener('elsewhere', this.#onForgotten)
     this.#onSender()
     this.#timers.push(setInterval(() => this.#tick(), 500), setInterval(() => document.hidden || this.#list(), LIST_EVERY_MS))
     this.#list()
@@ -82,7 +81,7 @@ class Watch {
     for (const [type, act] of Object.entries(this.#acts)) this.#live.removeEventListener(type, act)
     sender.removeEventListener('changed', this.#onSender)
     this.#card?.close()
-    this.#tabs.close()
+    forgetting.removeEventListener('elsewhere', this.#onForgotten)
     this.#timeline.close()
     this.#live.follow(this, [])
     this.#live.release()
@@ -192,7 +191,6 @@ class Watch {
     const outcome = await forget(this.#id, streamNow(this.#live.stream), this.#stage.moment)
     if (!outcome) return
     this.#tell(outcome.text)
-    this.#tabs.postMessage(this.#id)
     if (outcome.removed) {
       if (sender.stream === this.#id) sender.stop()
       location.hash = '#/'
@@ -201,11 +199,7 @@ class Watch {
     this.#dropKnown()
   }
 
-  /** The tab in which it was asked has dropped its own pictures (`dialogs.js`). */
-  #forgottenElsewhere() {
-    forgetPictures(this.#id)
-    this.#dropKnown()
-  }
+  #onForgotten = ({ detail }) => detail === this.#id && this.#dropKnown()
 
   /** Something was forgotten, here or in another tab: whatever this one shows may tell of it. */
   #dropKnown() {
