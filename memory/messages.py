@@ -268,6 +268,7 @@ class Context(Message, frozen=True):
     since_us/until_us: the range that was understood, None where none was. explain: JSON of gate, candidates and scores.
     about: the time of what was found, for who asks on; None for a question about now.
     counted: where a question asks how often: every time that the events show, in time order; None where none does.
+    instant_us: where a question to one stream asks how things were at one instant: that, on the stream's clock.
     """
 
     request: int
@@ -280,6 +281,7 @@ class Context(Message, frozen=True):
     explain: str
     about: About | None = None
     counted: list[Occurred] | None = None
+    instant_us: int | None = None
 
 
 # ---------------------------------------------------------------- memory -> server

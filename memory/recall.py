@@ -11,6 +11,7 @@ import msgspec
 from memory import anchors, coverage, ranking, search
 from memory.followup import lean
 from memory.gate import Gate, decide
+from memory.instant import instant_of
 from memory.messages import (
     FOREVER_US,
     About,
@@ -109,10 +110,14 @@ class Recaller:
         lines = [line for one in asked for line in _speech(one, gate, found)]
         since_us, until_us = (asked[0].span or (None, None)) if asked else (None, None)
         about = _about(message, asked, time, picked) if gate.past else None
+        instant_us = instant_of(asked[0].time) if len(asked) == 1 and not explicit else None
+        if instant_us is not None:
+            gate = Gate(gate.past, [*gate.reasons, "one instant"])
         explain = _explain(asked, gate, time, [*picked, *(one for one in found if one not in picked)])
         counted = [Occurred(one.stream, one.start_us, one.end_us) for one in times] if _COUNT.search(time.rest) else []
         return Context(
-            message.request, evidence, lines, covered, since_us, until_us, gate.past, explain, about, counted or None
+            message.request, evidence, lines, covered, since_us, until_us, gate.past, explain, about, counted or None,
+            instant_us,
         )  # fmt: skip
 
     def _ask(self, message: Recall, n: int, streams: Mapping[str, Stream]) -> _Asked:

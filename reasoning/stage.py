@@ -2,13 +2,13 @@
 
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from memory.caption_messages import ToCaption
-from memory.messages import Context, Earlier, Recall
+from memory.messages import Context, Earlier, Evidence, Recall
 from perception.messages import Fault
 from perception.window import WindowFrame, WindowSource
 from reasoning.captioning import Captioner
@@ -31,6 +31,7 @@ from reasoning.messages import (
 )
 from reasoning.prompt import Prompt
 from reasoning.question import Question, asked_range, end_of_memory, is_uncovered, within, without_memory
+from reasoning.shown import at_instant
 from reasoning.sought import is_plain, sought
 from reasoning.uncovered import uncovered_text
 
@@ -295,13 +296,17 @@ class ReasoningStage:
     def _hand_over(self, question: Question, context: Context) -> None:
         ask = question.ask
         own = "\n".join(dict.fromkeys(asked.prompt for asked in ask.streams if asked.prompt))
+        evidence: Sequence[Evidence] = context.evidence
+        window: Sequence[WindowFrame] = question.window
+        if context.instant_us is not None:
+            evidence, window = at_instant(evidence, window, context.instant_us)
         prompt = Prompt(
             system="\n".join(text for text in (self._config.system_prompt, own) if text),
             streams=ask.streams,
             history=ask.history,
-            evidence=context.evidence,
+            evidence=evidence,
             speech=context.speech,
-            window=question.window,
+            window=window,
             question=ask.question,
         )
         self._begun.add(question.id)

@@ -17,12 +17,12 @@ def summary(body: Mapping[str, Any]) -> list[str]:
     reasons = ", ".join(str(reason) for reason in gate.get("reasons", []))
     lines = [f"asked about {_range(body['range'])}", f"looked {looks}{f' ({reasons})' if reasons else ''}"]
     if candidates:
-        lines.append(f"found {len(candidates)} candidates, {picked} of them ({_PICKED}) shown to the model")
+        lines.append(f"found {len(candidates)} candidates, picked {picked} of them ({_PICKED})")
     return lines
 
 
 def rows(candidates: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """A row of COLUMNS for each candidate, as they come: those that were shown first, then the best of the rest."""
+    """A row of COLUMNS for each candidate, as they come: those that were picked first, then the best of the rest."""
     return [_row(one) for one in candidates]
 
 

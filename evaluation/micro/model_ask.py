@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from evaluation.micro.model_view import STREAM, View, clock_us
+from memory.instant import instant_of
 from memory.messages import Context, Coverage, Evidence, Recall, StreamCoverage
 from memory.spans import Span
+from memory.timewords import Moment, parse
 from perception.config import ModelConfig
 from perception.window import WindowFrame
 from reasoning.config import ReasoningConfig
@@ -97,5 +99,10 @@ def _stream(now_us: int) -> AskedStream:
 
 
 def _context(recall: Recall, evidence: Sequence[Evidence]) -> Context:
+    """This evidence, and what memory understands of the question."""
     coverage = [StreamCoverage(stream, Coverage("full", 0, 1, [], 0)) for stream in recall.streams]
-    return Context(recall.request, list(evidence), [], coverage, None, None, bool(evidence), "{}")
+    (now_us,) = recall.now_us
+    instant_us = instant_of(parse(recall.question, Moment(now_us, _START_US, "UTC", (0, now_us))))
+    return Context(
+        recall.request, list(evidence), [], coverage, None, None, bool(evidence), "{}", instant_us=instant_us
+    )

@@ -79,6 +79,15 @@ def test_time_words_are_a_moment_on_each_clock(two: MemoryStage, tools: Any) -> 
     assert parts[best[DOOR]]["target"] == parts[best[YARD]]["target"]
 
 
+def test_one_instant_is_told_of_one_stream_in_words(two: MemoryStage, tools: Any) -> None:
+    words = "what was there 20 seconds ago?"
+    context = ask(two, tools, words, streams=[YARD])
+    assert context.instant_us == 280 * S
+    assert "one instant" in json.loads(context.explain)["gate"]["reasons"]
+    assert ask(two, tools, words).instant_us is None
+    assert ask(two, tools, words, 270, 290, streams=[YARD]).instant_us is None
+
+
 def test_what_is_recent_is_so_on_the_wall(two: MemoryStage, tools: Any) -> None:
     told = json.loads(ask(two, tools, "what happened there?").explain)["candidates"]
     recency = {(one["stream"], one["media_us"] // S): one["parts"]["recency"] for one in told}

@@ -271,6 +271,14 @@ def test_of_an_explicit_range_only_its_own_frames_are_shown(bench: Bench, tools:
     assert [f.media_us // S for f in bench.engine.requests[0].prompt.window] == [98, 99]
 
 
+def test_of_one_instant_the_nearest_frame_and_the_newest_are_shown(bench: Bench, tools: Any) -> None:
+    kept = [tools.evidence(20, "e_1"), tools.evidence(30, "e_2")]
+    done = only(bench.run(bench.recalled(tools.ask(), evidence=kept, instant_us=21 * S)), AnswerDone)
+    [request] = bench.engine.requests
+    assert [f.media_us // S for f in request.prompt.window] == [100]
+    assert [used.event for used in done.evidence] == ["e_1"]
+
+
 def test_the_window_is_that_of_the_moment_of_the_question(bench: Bench, tools: Any) -> None:
     answer = bench.recalled(tools.ask())
     bench.see(101)

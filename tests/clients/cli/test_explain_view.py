@@ -16,7 +16,7 @@ def test_what_was_understood_is_told() -> None:
     assert summary({"range": RANGE, "gate": PAST, "candidates": [PICKED, LEFT]}) == [
         "asked about 10:00:00 - 10:05:30",
         "looked into the past (past tense: was, time words: last)",
-        "found 2 candidates, 1 of them (*) shown to the model",
+        "found 2 candidates, picked 1 of them (*)",
     ]
 
 
