@@ -35,8 +35,8 @@ Signs = NDArray[np.uint8]
 class Block:
     """Vectors with their ids, in the order in which they came, and signs to search them by.
 
-    One that grows has its signs by the mean of the vectors before it, if there are any; one that is full is sealed, and
-    has them by its own.
+    One that grows has its signs by the mean of the vectors before it, if there are any, when it is first searched by
+    them; one that is full is sealed, and has them by its own.
     """
 
     def __init__(self, dim: int, mean: Vector | None = None) -> None:
@@ -67,8 +67,6 @@ class Block:
         self._seen = None
         if len(self) >= SIZE:
             self._seal()
-        elif self.mean is not None:
-            self._signs = np.concatenate([self._signs, _signs(vectors, self.mean)])
 
     def _seal(self) -> None:
         total = np.zeros(self._dim, dtype=np.float64)
@@ -84,8 +82,7 @@ class Block:
         self._flat.reset()
         self._flat.add_sa_codes(np.ascontiguousarray(vectors[~gone]).view(np.uint8))
         self._seen = None
-        if self.mean is not None:
-            self._signs = np.ascontiguousarray(self._signs[~gone])
+        self._signs = np.ascontiguousarray(self._signs[~gone[: len(self._signs)]])
         return vectors[gone].astype(np.float32)
 
     def vectors(self, rows: Rows) -> NDArray[np.float32]:
@@ -129,6 +126,9 @@ class Block:
     def _by_signs(
         self, query: Vector, mean: Vector, count: int, rough: int, where: slice
     ) -> tuple[Rows, NDArray[np.float32]]:
+        if len(self._signs) < len(self):
+            # Not as they come: an index that is loaded would make those of every block twice.
+            self._signs = np.concatenate([self._signs, _signs(self._halves()[len(self._signs) :], mean)])
         wanted = np.packbits((query > mean)[None, :], axis=1)
         _, places = faiss.knn_hamming(wanted, self._signs[where], rough)
         near: Rows = places[0] + where.start
