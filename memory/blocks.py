@@ -45,6 +45,7 @@ class Block:
         # Rows are float16: so is the block, which is as exact as they are and half as large.
         self._flat = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         self._dim = dim
+        self._lowest, self._highest = 1 << 62, -1
         self._sealed = False
         self._signs: Signs = np.empty((0, -(-dim // 8)), dtype=np.uint8)
         self._seen: NDArray[np.float16] | None = None
@@ -60,8 +61,9 @@ class Block:
         return 0 if self._sealed else SIZE - len(self)
 
     def add(self, ids: Ids, vectors: NDArray[np.float16]) -> None:
-        """Take in at most `room` vectors."""
+        """Take in at most `room` vectors, one at least."""
         self.ids = np.concatenate([self.ids, ids])
+        self._lowest, self._highest = min(self._lowest, int(ids.min())), max(self._highest, int(ids.max()))
         # Its codes are the halves themselves.
         self._flat.add_sa_codes(np.ascontiguousarray(vectors).view(np.uint8))
         self._seen = None
@@ -98,6 +100,8 @@ class Block:
 
     def within(self, low: int, high: int) -> Rows:
         """Rows with ids of [low, high)."""
+        if low <= self._lowest and high > self._highest:
+            return np.arange(len(self))
         return np.flatnonzero((self.ids >= low) & (self.ids < high))
 
     def likest(self, query: Vector, count: int, rows: Rows, rough: int) -> tuple[Rows, NDArray[np.float32]]:
