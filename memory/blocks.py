@@ -94,8 +94,8 @@ class Block:
     def _halves(self) -> NDArray[np.float16]:
         """FAISS's own copy of the vectors, seen in place: valid until the next change."""
         if self._seen is None:
-            bytes_: NDArray[np.uint8] = faiss.rev_swig_ptr(self._flat.codes.data(), len(self) * self._dim * 2)
-            self._seen = bytes_.view(np.float16).reshape(len(self), self._dim)
+            codes: NDArray[np.uint8] = faiss.rev_swig_ptr(self._flat.codes.data(), len(self) * self._dim * 2)
+            self._seen = codes.view(np.float16).reshape(len(self), self._dim)
         return self._seen
 
     def within(self, low: int, high: int) -> Rows:

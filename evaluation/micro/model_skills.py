@@ -85,7 +85,7 @@ class Found:
 
     skills: Scores = field(default_factory=_scores)
     in_view: Scores = field(default_factory=_scores)
-    by_pieces: dict[int, Scores] = field(default_factory=lambda: {pieces: _scores() for pieces in (0, *EVIDENCE)})
+    by_pieces: dict[int, Scores] = field(default_factory=lambda: defaultdict(_scores))
     forms: Scores = field(default_factory=_scores)
     last_frame: Scores = field(default_factory=_scores)
     refused: Score = field(default_factory=Score)
@@ -95,15 +95,21 @@ class Found:
 
     def join(self, other: "Found") -> None:
         """Take in what was found out on other films."""
-        mine = (self.skills, self.in_view, self.forms, self.last_frame, *self.by_pieces.values())
-        its = (other.skills, other.in_view, other.forms, other.last_frame, *other.by_pieces.values())
-        for scores, more in zip(mine, its, strict=True):
-            for name, score in more.items():
-                scores[name].join(score)
+        _join(self.skills, other.skills)
+        _join(self.in_view, other.in_view)
+        _join(self.forms, other.forms)
+        _join(self.last_frame, other.last_frame)
+        for pieces, scores in other.by_pieces.items():
+            _join(self.by_pieces[pieces], scores)
         self.refused.join(other.refused)
         self.blind.join(other.blind)
         self.chance += other.chance
         self.films += other.films
+
+
+def _join(scores: Scores, more: Scores) -> None:
+    for name, score in more.items():
+        scores[name].join(score)
 
 
 def run(full: bool, progress: Progress) -> list[Check]:

@@ -1,5 +1,7 @@
 """How the shipped model is examined: which questions, on which frames, and how shares become figures."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,21 @@ def test_the_gap_is_that_of_the_worst_number_of_frames() -> None:
     assert check.value == pytest.approx(10)
     assert not check.ok
     assert "+0.0 on 1" in check.note
+
+
+def test_what_a_process_found_is_joined_to_what_others_did() -> None:
+    """It comes as bytes; a film may hold another number of frames than was wanted."""
+    found, other = Found(), Found()
+    for one, good in ((found, True), (other, False), (other, True)):
+        one.skills["sign"].add(good=good)
+        one.by_pieces[3]["sign"].add(good=good)
+        one.refused.add(good=good)
+        one.chance.append(0.25)
+        one.films += 1
+    found.join(pickle.loads(pickle.dumps(other)))
+    scores = (found.skills["sign"], found.by_pieces[3]["sign"], found.refused)
+    assert [(one.right, one.asked) for one in scores] == [(2, 3)] * 3
+    assert (found.chance, found.films) == ([0.25] * 3, 3)
 
 
 def test_the_gap_of_forms_is_that_of_the_worse_form() -> None:
