@@ -22,6 +22,7 @@ from reasoning.random_text import save_tokenizer, write_json
 from training.bank import films_of
 from training.blank import PATCH, SHUFFLE, SIDE, VISION
 from training.codes import codes
+from training.device import dice_on, half, loaded
 from training.films import Pictures
 from training.run import Run, descend
 from training.sayings import Content, Fact, content_of, sayings
@@ -89,9 +90,10 @@ def make_blank_encoder(folder: Path, model: Path, seed: int = 0) -> Path:
 class Learner:
     """The halves with all that a piece hands on to the next."""
 
-    def __init__(self, folder: Path, shelf: "Frames", held_out: "Frames", steps: int) -> None:
+    def __init__(self, folder: Path, shelf: "Frames", held_out: "Frames", steps: int, device: torch.device) -> None:
         self._shelf, self._held_out, self._steps = shelf, held_out, steps
-        self.encoder: Any = AutoModel.from_pretrained(folder, dtype=torch.float32)
+        self._device = device
+        self.encoder = loaded(AutoModel, folder, device)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self._learning = nn.ModuleList([self.encoder.vision_model, self.encoder.text_model])
         self._scoring = [self.encoder.logit_scale, self.encoder.logit_bias]
@@ -135,8 +137,8 @@ class Learner:
         contents = [self._shelf.contents[row] for row in rows]
         said, truth = sayings(dice, contents)
         texts = [one.text for one in said]
-        pixels = disturbed(self._shelf.pixels(rows), torch.Generator().manual_seed(self.step))
-        with torch.autocast("cpu", torch.bfloat16):
+        pixels = disturbed(self._shelf.pixels(rows, self._device), dice_on(self._device, self.step))
+        with half(self._device):
             tokens = _tokens(self.encoder, pixels)
             places = _pooled(self.encoder, _place_by_place(tokens, contents))
             pictures, words = _pooled(self.encoder, tokens), _read(self.encoder, self._tokenizer, texts)
@@ -147,13 +149,13 @@ class Learner:
             + _apart(places, [here for one in contents for here in one.by_place().values()])
             + _apart(words, [one.facts for one in said])
         )
-        return sigmoid_loss(scores, truth) + _LED * apart
+        return sigmoid_loss(scores, truth.to(self._device)) + _LED * apart
 
 
-def train(model: Path, folder: Path, banks: Path, run: Run, scale: float = 1.0) -> bool:
+def train(model: Path, folder: Path, banks: Path, run: Run, device: torch.device, scale: float = 1.0) -> bool:
     """One piece; scale: as in `see.train`. True when the stage is over."""
-    shelf, held_out = (Frames(model, banks, scale, held_out=kind) for kind in (False, True))
-    learner = Learner(folder, shelf, held_out, round(STEPS * scale))
+    shelf, held_out = (Frames(prepare(model, banks, device, scale, held_out=kind)) for kind in (False, True))
+    learner = Learner(folder, shelf, held_out, round(STEPS * scale), device)
     run.go_on(learner)
     run.log(step=learner.step, **learner.look())
     if learner.over:
@@ -163,7 +165,7 @@ def train(model: Path, folder: Path, banks: Path, run: Run, scale: float = 1.0) 
 
 def _apart(found: Tensor, facts: Sequence[Sequence[Fact]]) -> Tensor:
     """How far unit vectors are from the codes of these facts, 0..2."""
-    return (1 - (found * codes(facts, found.shape[-1])).sum(-1)).mean()
+    return (1 - (found * codes(facts, found.shape[-1]).to(found.device)).sum(-1)).mean()
 
 
 def sigmoid_loss(scores: Tensor, truth: Tensor) -> Tensor:
@@ -212,7 +214,8 @@ def _place_by_place(tokens: Tensor, contents: Sequence[Content]) -> Tensor:
 
 def _read(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> Tensor:
     found = tokenizer(list(texts), padding="max_length", truncation=True, max_length=_LENGTH, return_tensors="pt")
-    pooled: Tensor = encoder.text_model(input_ids=found["input_ids"]).pooler_output
+    ids = found["input_ids"].to(encoder.device)
+    pooled: Tensor = encoder.text_model(input_ids=ids).pooler_output
     return pooled
 
 
@@ -222,8 +225,8 @@ def _read(encoder: Any, tokenizer: Any, texts: Sequence[str]) -> Tensor:
 class Frames:
     """Frames and what is in them."""
 
-    def __init__(self, model: Path, banks: Path, scale: float, *, held_out: bool) -> None:
-        folder = prepare(model, banks, scale, held_out=held_out)
+    def __init__(self, folder: Path) -> None:
+        """folder: what `prepare` gives."""
         stories = load_stories(folder)
         file = folder / "pictures.npy"
         if not file.is_file():
@@ -241,9 +244,9 @@ class Frames:
         spans = [np.arange(self._films[film], self._films[film + 1]) for film in films]
         return [int(row) for span in spans for row in dice.permutation(span)[:_OF_A_FILM]]
 
-    def pixels(self, rows: Sequence[int]) -> Tensor:
+    def pixels(self, rows: Sequence[int], device: torch.device) -> Tensor:
         """[n, 3, side, side], as a model takes them."""
-        return normalised(torch.from_numpy(np.stack([self._pictures[row] for row in rows])))
+        return normalised(torch.from_numpy(np.stack([self._pictures[row] for row in rows])).to(device))
 
 
 def _at_rest(stories: Sequence[Story]) -> Iterator[tuple[str, int]]:
@@ -268,11 +271,11 @@ def _stack(pictures: Sequence[Pictures], file: Path) -> None:
 def recalls(encoder: Any, tokenizer: Any, frames: Frames) -> dict[str, float]:
     """How often a caption's picture is the first of 100, and among the first five of (up to) 1000."""
     texts_of, rows = list(frames.at_rest)[:1000], list(frames.at_rest.values())[:1000]
-    with torch.autocast("cpu", torch.bfloat16):
-        parts = [_look(encoder, frames.pixels(rows[n : n + BATCH])) for n in range(0, len(rows), BATCH)]
+    with half(encoder.device):
+        parts = [_look(encoder, frames.pixels(rows[n : n + BATCH], encoder.device)) for n in range(0, len(rows), BATCH)]
         pictures = torch.cat(parts).float()
         texts = _read(encoder, tokenizer, texts_of).float()
-    scores = functional.normalize(texts, dim=-1) @ functional.normalize(pictures, dim=-1).T
+    scores = (functional.normalize(texts, dim=-1) @ functional.normalize(pictures, dim=-1).T).cpu()
     blocks = [scores[n : n + 100, n : n + 100] for n in range(0, max(1, len(rows) - 99), 100)]
     first = [block.argmax(1) == torch.arange(len(block)) for block in blocks]
     five = scores.topk(5).indices == torch.arange(len(rows))[:, None]

@@ -91,7 +91,7 @@ class Reader(nn.Module):
         """
         found = read.clone()
         for part in (slice(_KIND, _COLOUR), slice(_COLOUR, _DIGIT)):
-            found[..., part] *= torch.empty(len(read), 1, 1).uniform_(_FADED, 1, generator=dice)
+            found[..., part] *= read.new_empty(len(read), 1, 1).uniform_(_FADED, 1, generator=dice)
         return found
 
     def forward(self, read: Tensor) -> Tensor:
@@ -99,9 +99,9 @@ class Reader(nn.Module):
         tokens: Tensor = _LOUDNESS * self.linear(read)
         return tokens
 
-    def behind(self, reading: NDArray[np.float32]) -> Tensor:
+    def behind(self, reading: Tensor) -> Tensor:
         """Reading and layer as one matrix, from features to visual tokens."""
-        return _LOUDNESS * self.linear.weight @ torch.from_numpy(reading)
+        return _LOUDNESS * self.linear.weight @ reading
 
 
 def new_reader(table: Tensor, tokenizer: Any) -> Reader:

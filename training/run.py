@@ -24,7 +24,7 @@ class Learner(Protocol):
         """Whether the stage has nothing more to learn."""
 
     def learn(self, passed: float) -> float:
-        """One step; the loss. passed: share of the piece's time that is over."""
+        """One step; the loss. passed: share of the piece that is over."""
 
     def look(self) -> Mapping[str, float]:
         """How far it is, on held-out films."""
@@ -39,17 +39,20 @@ class Learner(Protocol):
 class Run:
     """One piece of a stage's training. FOLDER/state.pt is replaced as a whole; FOLDER/log.jsonl only grows."""
 
-    def __init__(self, folder: Path, minutes: float) -> None:
-        """minutes: after so long the piece ends, to be gone on with by another."""
+    def __init__(self, folder: Path, minutes: float, steps: int | None = None) -> None:
+        """minutes, steps: after so much the piece ends, to be gone on with by another."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._lasts_s = minutes * 60
+        self._most, self._learnt = steps, 0
         self._began = time.monotonic()
 
     @property
     def passed(self) -> float:
-        """Share of the piece's time that is over: from 1 on, so is the piece."""
-        return (time.monotonic() - self._began) / self._lasts_s if self._lasts_s else 1.0
+        """Share of the piece's time, or of its steps, that is over: from 1 on, so is the piece."""
+        of_time = (time.monotonic() - self._began) / self._lasts_s if self._lasts_s else 1.0
+        of_steps = self._learnt / self._most if self._most else 0.0
+        return max(of_time, of_steps)
 
     def go_on(self, learner: Learner) -> None:
         """Learn from where the last piece stopped until the stage or this piece is over."""
@@ -59,6 +62,7 @@ class Run:
         losses: list[float] = []
         while not learner.over and (passed := self.passed) < 1:
             losses.append(learner.learn(passed))
+            self._learnt += 1
             if time.monotonic() - looked > LOOK_EVERY_S:
                 self.log(step=learner.step, loss=sum(losses) / len(losses), **learner.look())
                 looked, losses = time.monotonic(), []
@@ -70,7 +74,8 @@ class Run:
     def load(self) -> dict[str, Any] | None:
         """What the last piece saved; None at the very beginning."""
         file = self.folder / "state.pt"
-        return torch.load(file, weights_only=True) if file.is_file() else None
+        # Gone on with on any device, wherever it began.
+        return torch.load(file, weights_only=True, map_location="cpu") if file.is_file() else None
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep what the next piece goes on from."""

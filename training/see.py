@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from transformers import AutoModelForImageTextToText
 
 from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, glimpses, scaled, strangers
 from training.blank import SHUFFLE, VISION
+from training.device import dice_on, half, loaded
 from training.labels import DIGITS, EMPTY, FOREIGN, KINDS, SIGN, UNSURE, Labels, blank_labels, labels_of
 from training.run import Run, descend
 from training.world import COLOURS
@@ -39,6 +40,10 @@ class Sights:
     colours: Tensor
     digits: Tensor
     middles: Tensor
+
+    def on(self, device: torch.device) -> Self:
+        """The same there."""
+        return replace(self, **{one.name: getattr(self, one.name).to(device) for one in fields(self)})
 
 
 class Reader(nn.Module):
@@ -70,10 +75,12 @@ def normalised(pictures: Tensor) -> Tensor:
 class Learner:
     """The encoder and its reader, with all that a piece hands on to the next."""
 
-    def __init__(self, folder: Path, training: Sights, held_out: Sights, steps: int) -> None:
+    def __init__(self, folder: Path, training: Sights, held_out: Sights, steps: int, device: torch.device) -> None:
+        """The sights are on `device`."""
         self._training, self._held_out, self._steps = training, held_out, steps
-        self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
-        self._reader = Reader()
+        self._device = device
+        self.model = loaded(AutoModelForImageTextToText, folder, device)
+        self._reader = Reader().to(device)
         self._learning = nn.ModuleDict({"vision": self.model.model.vision_model, "reader": self._reader})
         self._optimizer = torch.optim.AdamW(
             self._learning.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True
@@ -102,10 +109,10 @@ class Learner:
     def learn(self, _: float) -> float:
         """One step; the loss."""
         rate = _rate(self.step, self._steps)
-        dice = torch.Generator().manual_seed(self.step)
-        batch = torch.randint(len(self._training.pictures), (BATCH,), generator=dice)
+        dice = dice_on(self._device, self.step)
+        batch = torch.randint(len(self._training.pictures), (BATCH,), generator=dice, device=self._device)
         pixels = disturbed(normalised(self._training.pictures[batch]), dice)
-        with torch.autocast("cpu", torch.bfloat16):
+        with half(self._device):
             read = self._reader(place_features(self.model, pixels))
         loss = _loss(read, self._training, batch)
         value = descend(self._optimizer, rate, loss, self._learning.parameters())
@@ -117,13 +124,13 @@ class Learner:
         return accuracies(self.model, self._reader, self._held_out)
 
 
-def train(model_folder: Path, banks: Path, run: Run, scale: float = 1.0) -> bool:
+def train(model_folder: Path, banks: Path, run: Run, device: torch.device, scale: float = 1.0) -> bool:
     """One piece. True when the stage is over; the model's folder then holds what was learnt.
 
     scale: share of the films and of the steps that a whole training takes.
     """
-    training, held_out = (_sights(banks, model_folder, scale, held_out=kind) for kind in (False, True))
-    learner = Learner(model_folder, training, held_out, round(STEPS * scale))
+    training, held_out = (_sights(banks, model_folder, scale, held_out=kind).on(device) for kind in (False, True))
+    learner = Learner(model_folder, training, held_out, round(STEPS * scale), device)
     run.go_on(learner)
     run.log(step=learner.step, **learner.look())
     if learner.over:
@@ -163,17 +170,17 @@ def _stacked(labels: list[Labels], name: str) -> Tensor:
 
 def disturbed(pixels: Tensor, dice: torch.Generator) -> Tensor:
     """Other light, other noise: what no codec and no room of the films brings in."""
-    each = (len(pixels), 1, 1, 1)
-    gain = torch.empty(each).uniform_(0.65, 1.15, generator=dice)
-    lift = torch.empty(each).uniform_(-0.1, 0.1, generator=dice)
-    sigma = torch.empty(each).uniform_(0, 0.07, generator=dice)
-    noise = torch.randn(pixels.shape, generator=dice)
+    each = pixels.new_empty(len(pixels), 1, 1, 1)
+    gain = torch.empty_like(each).uniform_(0.65, 1.15, generator=dice)
+    lift = torch.empty_like(each).uniform_(-0.1, 0.1, generator=dice)
+    sigma = torch.empty_like(each).uniform_(0, 0.07, generator=dice)
+    noise = torch.empty_like(pixels).normal_(generator=dice)
     return (((pixels + 1) * gain - 1 + lift) + sigma * noise).clamp(-1, 1)
 
 
 def _loss(read: tuple[Tensor, ...], sights: Sights, batch: Tensor) -> Tensor:
     kinds, colours, digits, middles = read
-    weights = torch.ones(KINDS)
+    weights = kinds.new_ones(KINDS)
     weights[EMPTY] = _EMPTY_WEIGHT
     truth = sights.kinds[batch]
     loss = functional.cross_entropy(kinds.flatten(0, 1), truth.flatten(), weights, ignore_index=UNSURE)
@@ -197,7 +204,7 @@ def accuracies(model: Any, reader: Reader, sights: Sights) -> dict[str, float]:
     right: dict[str, list[Tensor]] = {"kind": [], "colour": [], "sign": [], "middle": [], "stranger": [], "whole": []}
     for start in range(0, len(sights.pictures), 256):
         batch = slice(start, start + 256)
-        with torch.autocast("cpu", torch.bfloat16):
+        with half(sights.pictures.device):
             read = reader(place_features(model, normalised(sights.pictures[batch])))
         for name, found in _judged(read, sights, batch).items():
             right[name].append(found)

@@ -2,19 +2,20 @@
 
 import pickle
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 from transformers import AutoModelForImageTextToText
 
 from reasoning.captioning import DESCRIBE
 from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, scaled, strangers
+from training.device import half, loaded
 from training.drills import Drills, stills_of
 from training.films import Film, training_preset
 from training.labels import FOREIGN, blank_labels, labels_of
@@ -76,8 +77,20 @@ class Batch:
     seen: Tensor
     skills: list[list[str]]
 
+    def on(self, device: torch.device) -> Self:
+        """The same there."""
+        ids, segments, positions = (one.to(device) for one in (self.ids, self.segments, self.positions))
+        return replace(
+            self,
+            ids=ids,
+            segments=segments,
+            positions=positions,
+            answers=self.answers.to(device),
+            seen=self.seen.to(device),
+        )
 
-def prepare(model: Path, banks: Path, scale: float = 1.0, *, held_out: bool) -> Path:
+
+def prepare(model: Path, banks: Path, device: torch.device, scale: float = 1.0, *, held_out: bool) -> Path:
     """Draw the films and look at them, where that is not done yet; the folder. Those held out come after the others."""
     name = "stories-held-out" if held_out else "stories"
     first = (HELD_OUT_SEEDS if held_out else TRAINING_SEEDS) + _FIRST
@@ -86,7 +99,7 @@ def prepare(model: Path, banks: Path, scale: float = 1.0, *, held_out: bool) -> 
     if (folder / "stories.pkl").is_file():
         return folder
     folder.mkdir(exist_ok=True)
-    seer: Any = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32)
+    seer = loaded(AutoModelForImageTextToText, model, device)
     others = strangers(banks, first, scaled(HELD_OUT_STRANGERS if held_out else STRANGERS, scale), model)
     stories: list[Story] = []
     parts = [features_of(seer, others)]
@@ -122,9 +135,10 @@ def features_of(model: Any, pictures: NDArray[np.uint8]) -> NDArray[np.float16]:
     """What the connector gets of each picture: [n, 9, width]."""
     found = []
     for start in range(0, len(pictures), _CHUNK):
-        with torch.autocast("cpu", torch.bfloat16):
-            seen = place_features(model, normalised(torch.from_numpy(pictures[start : start + _CHUNK])))
-        found.append(seen.half().numpy())
+        with half(model.device):
+            shown = torch.from_numpy(pictures[start : start + _CHUNK]).to(model.device)
+            seen = place_features(model, normalised(shown))
+        found.append(seen.half().cpu().numpy())
     return np.concatenate(found)
 
 
@@ -160,7 +174,7 @@ def _caption(script: Script, at_us: int) -> str | None:
 
 
 class Shelf(IterableDataset[Batch]):
-    """Endless batches of lessons, of levels up to `level`; the same for a seed."""
+    """Endless batches of lessons, of levels up to `level`: the same for a seed, others in each worker of a loader."""
 
     def __init__(
         self,
@@ -180,7 +194,8 @@ class Shelf(IterableDataset[Batch]):
         self._strangers = self._stories[0].first
 
     def __iter__(self) -> Iterator[Batch]:
-        dice = np.random.default_rng([self._seed, 50])
+        worker = get_worker_info()
+        dice = np.random.default_rng([self._seed, 50, *([worker.id] if worker and worker.id else [])])
         seen = np.load(self._folder / "seen.npy")
         writer = Writer(self._model)
         while True:

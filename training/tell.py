@@ -3,6 +3,7 @@
 It goes on to fuller sheets when held-out questions about the simpler ones are answered, and keeps mixing those in.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
+from training.device import dice_on, half, loaded
 from training.lessons import LEVELS
 from training.reading import Reader, new_reader
 from training.run import Run, descend
@@ -46,16 +48,17 @@ class Learner:
     While it learns, the connector takes readings instead of features.
     """
 
-    def __init__(self, folder: Path, films: Path, held_out: Path, *, last: bool = False) -> None:
+    def __init__(self, folder: Path, films: Path, held_out: Path, device: torch.device, *, last: bool = False) -> None:
         """last: the rate falls to almost nothing by the end of the piece."""
         self.folder = folder
         self._films, self._held_out, self._last = films, held_out, last
+        self._device = device
         self._batches: Iterator[Batch] | None = None
-        self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+        self.model = loaded(AutoModelForImageTextToText, folder, device)
         connector, text = self.model.model.connector, self.model.model.text_model
         self._shipped = connector.modality_projection
         words = text.get_input_embeddings().weight
-        connector.modality_projection = new_reader(words, AutoTokenizer.from_pretrained(folder))
+        connector.modality_projection = new_reader(words.cpu(), AutoTokenizer.from_pretrained(folder)).to(device)
         self._learning = nn.ModuleList([connector, text])
         self._average = AveragedModel(
             self._learning,
@@ -90,10 +93,10 @@ class Learner:
         """One step; the loss."""
         if self._batches is None:
             self._batches = self._lay_out()
-        batch = next(self._batches)
+        batch = next(self._batches).on(self._device)
         share = max(_LAST_RATE, 1 - passed) if self._last else 1.0
         rate = _RATE * min(1.0, (self.step + 1) / _WARMUP) * share
-        dice = torch.Generator().manual_seed(self.step)
+        dice = dice_on(self._device, self.step)
         faded = replace(batch, seen=Reader.faded(batch.seen.float(), dice))
         loss, _ = answer_loss(self.model, faded, smoothed=_SMOOTHED)
         value = descend(self._optimizer, rate, loss, self._learning.parameters())
@@ -129,23 +132,23 @@ class Learner:
         with self.averaged() as model:
             learnt = model.model.connector.modality_projection
             with torch.no_grad():
-                self._shipped.proj.weight.copy_(learnt.behind(reading))
+                self._shipped.proj.weight.copy_(learnt.behind(torch.from_numpy(reading).to(self._device)))
             model.model.connector.modality_projection = self._shipped
             model.save_pretrained(self.folder)
             model.model.connector.modality_projection = learnt
 
     def _lay_out(self) -> Iterator[Batch]:
         shelf = Shelf(self._films, self.folder, self.step, self.level)
-        return iter(DataLoader(shelf, batch_size=None, num_workers=1, prefetch_factor=6))
+        return iter(DataLoader(shelf, batch_size=None, num_workers=_writers(self._device), prefetch_factor=6))
 
 
-def train(model_folder: Path, banks: Path, run: Run, scale: float = 1.0, *, last: bool) -> bool:
+def train(model_folder: Path, banks: Path, run: Run, device: torch.device, scale: float = 1.0, *, last: bool) -> bool:
     """One piece; scale: as in `see.train`. The model's folder then holds what was learnt.
 
     last: the rate falls to almost nothing. True then.
     """
-    training, held_out = (prepare(model_folder, banks, scale, held_out=kind) for kind in (False, True))
-    learner = Learner(model_folder, training, held_out, last=last)
+    training, held_out = (prepare(model_folder, banks, device, scale, held_out=kind) for kind in (False, True))
+    learner = Learner(model_folder, training, held_out, device, last=last)
     run.go_on(learner)
     for level in range(learner.level + 1):
         run.log(step=learner.step, **learner.accuracies(level, _LOOKS_AT_THE_END))
@@ -153,17 +156,22 @@ def train(model_folder: Path, banks: Path, run: Run, scale: float = 1.0, *, last
     return last
 
 
+def _writers(device: torch.device) -> int:
+    """Processes that write lessons: a GPU learns from them quicker than one writes; on a processor they take turns."""
+    return max(1, (os.cpu_count() or 1) - 1) if device.type == "cuda" else 1
+
+
 # ---------------------------------------------------------------- one step
 
 
-def answer_loss(model: Any, batch: Batch, *, half: bool = True, smoothed: float = 0.0) -> tuple[Tensor, Tensor]:
+def answer_loss(model: Any, batch: Batch, *, rough: bool = True, smoothed: float = 0.0) -> tuple[Tensor, Tensor]:
     """Mean loss over the tokens of all answers, and whether each of those tokens was right, in reading order.
 
-    half: in bfloat16, where that matters little. smoothed: share of the truth that is spread over all tokens.
+    rough: in bfloat16, where that matters little. smoothed: share of the truth that is spread over all tokens.
     """
     inner = model.model
     table = inner.text_model.get_input_embeddings()
-    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+    with half(batch.ids.device, enabled=rough):
         visual = inner.connector.modality_projection(batch.seen.float())
         embedded = table(batch.ids)
         shown = batch.ids == model.config.image_token_id
@@ -183,7 +191,7 @@ def answer_loss(model: Any, batch: Batch, *, half: bool = True, smoothed: float 
 def allowed(segments: Tensor) -> Tensor:
     """Who may look at whom: earlier tokens of the sheet and of the own question. [n, 1, length, length]."""
     length = segments.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
     mine = segments[:, :, None] == segments[:, None, :]
     sheet = (segments == 0)[:, None, :]
     return (causal & (mine | sheet))[:, None]
@@ -202,8 +210,8 @@ def accuracies(model: Any, held_out: Path, folder: Path, level: int, looks: int)
     for drilled in (False, True):
         shelf = Shelf(held_out, folder, 7, level, only=True, drilled=float(drilled))
         for batch in islice(shelf, looks):
-            _, correct = answer_loss(model, batch)
-            for skill, good in _by_question(batch, correct):
+            _, correct = answer_loss(model, batch.on(model.device))
+            for skill, good in _by_question(batch, correct.cpu()):
                 right[skill].append(good)
     free = [good for skill, found in right.items() if skill.split(".")[0] not in {"letter", "drill"} for good in found]
     everything = [*free, *right["letter"]]

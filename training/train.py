@@ -10,6 +10,7 @@ from typing import Final
 
 from training import match, see, tell
 from training.blank import make_blank_model
+from training.device import DEVICES, device_of
 from training.publish import publish
 from training.run import Run
 
@@ -23,6 +24,8 @@ def main() -> int:
     parser.add_argument("stage", choices=("see", "match", "tell", "publish"))
     parser.add_argument("--run", type=Path, default=_RUNS, help="folder of the run (%(default)s)")
     parser.add_argument("--minutes", type=float, default=40, help="length of this piece (%(default)s)")
+    parser.add_argument("--steps", type=int, help="so many steps end this piece too (no limit)")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="auto: a GPU where there is one")
     parser.add_argument("--last", action="store_true", help="tell: the last piece, in which the rate falls")
     parser.add_argument(
         "--scale", type=float, default=1.0, help="share of the films and steps, for a trial (%(default)s)"
@@ -37,15 +40,19 @@ def main() -> int:
         return 0
     if not (model / "config.json").is_file():
         make_blank_model(model)
-    run = Run(asked.run / asked.stage, asked.minutes)
+    try:
+        device = device_of(asked.device)
+    except ValueError as error:
+        parser.error(str(error))
+    run = Run(asked.run / asked.stage, asked.minutes, asked.steps)
     if asked.stage == "see":
-        over = see.train(model, films, run, asked.scale)
+        over = see.train(model, films, run, device, asked.scale)
     elif asked.stage == "match":
         if not (encoder / "config.json").is_file():
             match.make_blank_encoder(encoder, model)
-        over = match.train(model, encoder, films, run, asked.scale)
+        over = match.train(model, encoder, films, run, device, asked.scale)
     else:
-        over = tell.train(model, films, run, asked.scale, last=asked.last)
+        over = tell.train(model, films, run, device, asked.scale, last=asked.last)
     return 0 if over else _UNFINISHED
 
 

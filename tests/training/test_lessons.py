@@ -144,8 +144,8 @@ def test_questions_of_a_lesson_do_not_see_one_another(blank: Path, packed: tuple
     whole = writer.write(np.random.default_rng(4), sheet, ITEMS, timeless=False)
     tokens = [sum(lesson.answers) for lesson in single]
     with torch.inference_mode():
-        apart = [float(answer_loss(model, collate([lesson], features), half=False)[0]) for lesson in single]
-        together = float(answer_loss(model, collate([whole], features), half=False)[0])
+        apart = [float(answer_loss(model, collate([lesson], features), rough=False)[0]) for lesson in single]
+        together = float(answer_loss(model, collate([whole], features), rough=False)[0])
     expected = sum(loss * count for loss, count in zip(apart, tokens, strict=True)) / sum(tokens)
     assert together == pytest.approx(expected, rel=1e-4)
 
@@ -160,8 +160,8 @@ def test_padding_changes_nothing(blank: Path, packed: tuple[Writer, np.ndarray])
         np.random.default_rng(5), draw_sheet(np.random.default_rng(6), LEVELS[0], STATES, TIMES, END_US), ITEMS, False
     )
     with torch.inference_mode():
-        both = float(answer_loss(model, collate([long, short], features), half=False)[0])
-        each = [float(answer_loss(model, collate([one], features), half=False)[0]) for one in (long, short)]
+        both = float(answer_loss(model, collate([long, short], features), rough=False)[0])
+        each = [float(answer_loss(model, collate([one], features), rough=False)[0]) for one in (long, short)]
     assert both == pytest.approx(sum(each) / 2, rel=1e-4)
 
 

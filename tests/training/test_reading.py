@@ -78,7 +78,7 @@ def test_visual_tokens_begin_as_words(blank: Path) -> None:
 
 def test_what_is_written_takes_features_as_what_learnt_takes_readings(blank: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(blank, tmp_path / "model")
-    learner = Learner(folder, tmp_path, tmp_path)
+    learner = Learner(folder, tmp_path, tmp_path, torch.device("cpu"))
     dice = np.random.default_rng(1)
     reading = dice.normal(size=(WIDTH, 1440)).astype(np.float32)
     features = dice.normal(size=(2, 9, 1440)).astype(np.float32)

@@ -58,6 +58,14 @@ def test_a_piece_ends_with_its_time_or_with_the_stage(tmp_path: Path) -> None:
     assert all_of_it.step == 3
 
 
+def test_a_piece_ends_with_its_steps(tmp_path: Path) -> None:
+    Run(tmp_path, 10, 3).go_on(some := Counter(5))
+    assert some.step == 3
+    Run(tmp_path, 10, 3).go_on(rest := Counter(5))
+    assert rest.step == 5
+    assert Run(tmp_path, 10, 4).passed < 0.25
+
+
 def test_a_piece_goes_on_where_the_last_one_stopped(tmp_path: Path) -> None:
     Run(tmp_path, 10).go_on(Counter(3))
     Run(tmp_path, 10).go_on(more := Counter(5))
