@@ -56,6 +56,9 @@ def place(config: ModelConfig) -> Placement:
         dtype = _DTYPES[config.dtype]
     else:
         raise StartRefused("config_invalid", f"dtype {config.dtype!r} is not one of auto, {', '.join(_DTYPES)}")
+    if device.type == "cuda" and dtype is torch.float32:
+        # Convolutions, which cut pictures into patches, would otherwise keep ten bits of what was asked for whole.
+        torch.backends.cudnn.allow_tf32 = False
     return Placement(device, dtype, _auto_attention(device, dtype) if config.attention == "auto" else config.attention)
 
 

@@ -38,6 +38,15 @@ def test_flash_attention_is_taken_on_cuda_in_half_precision(device: str, dtype: 
     assert attention(device, dtype) == chosen
 
 
+@pytest.mark.parametrize(("dtype", "rounded"), [("float32", False), ("bfloat16", True)])
+def test_what_is_asked_for_in_full_precision_is_rounded_nowhere(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, rounded: bool
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    place(ModelConfig("nowhere", device="cuda", dtype=dtype))
+    assert torch.backends.cudnn.allow_tf32 is rounded
+
+
 @pytest.mark.usefixtures("flash")
 def test_what_is_configured_wins() -> None:
     assert attention("cuda", wanted="sdpa") == "sdpa"
