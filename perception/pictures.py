@@ -1,6 +1,8 @@
 """Frames to what a vision half takes: one picture a frame, whatever tiles the processor would cut it into."""
 
 import inspect
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +20,7 @@ _ONE_PICTURE: Final = {
 }
 """Options of image processors that would cut a frame into several pictures."""
 
+_MOST_THREADS: Final = 8
 _WIDEST: Final = 8.0
 """Frames that are longer than this many times their breadth are squeezed to it: some processors refuse them."""
 
@@ -30,6 +33,7 @@ class PictureMaker:
         self.processor = processor
         self.merge: int = getattr(processor, "merge_size", 0) or 0
         self._placement = placement
+        self._pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1), "pictures")
         self._accepted = _accepted(model)
         self._options: dict[str, Any] = {
             name: value for name, value in _ONE_PICTURE.items() if hasattr(processor, name)
@@ -53,7 +57,17 @@ class PictureMaker:
         return found
 
     def inputs(self, images: list[Image]) -> dict[str, torch.Tensor]:
-        """What `get_image_features` takes, where and as the model runs."""
+        """What `get_image_features` takes, where and as the model runs.
+
+        Patches of several pictures are one after the other where pictures may be of any size: then each is prepared in
+        a thread of its own. One at a time they would take longer than a GPU needs to encode them.
+        """
+        if not self.merge or len(images) < 2:
+            return self._inputs(images)
+        parts = list(self._pool.map(lambda image: self._inputs([image]), images))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _inputs(self, images: list[Image]) -> dict[str, torch.Tensor]:
         found = self.prepare(images)
         return {name: self._moved(value) for name, value in found.items() if name in self._accepted}
 

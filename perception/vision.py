@@ -93,8 +93,9 @@ class CheckpointVision:
         grids = _grids(inputs)
         sizes = [math.prod(grid) // self.pictures.merge**2 for grid in grids] if grids else None
         self.stacked = isinstance(features.pooler_output, torch.Tensor)
-        tokens = _split(features.pooler_output, len(images), sizes)
-        layers = [_split(layer, len(images), sizes) for layer in getattr(features, "deepstack_features", None) or ()]
+        tokens = _split(_fetched(features.pooler_output), len(images), sizes)
+        deepstack = getattr(features, "deepstack_features", None) or ()
+        layers = [_split(_fetched(layer), len(images), sizes) for layer in deepstack]
         return [
             VisualTokens(
                 tokens=from_tensor(tokens[n]),
@@ -141,6 +142,15 @@ def _grids(inputs: dict[str, torch.Tensor]) -> list[tuple[int, int, int]] | None
     if "image_grid_thw" not in inputs:
         return None
     return [(int(t), int(h), int(w)) for t, h, w in inputs["image_grid_thw"].tolist()]
+
+
+def _fetched(features: Any) -> Any:
+    """The same in the processor's memory: all in one go, since each would wait for the device."""
+    if isinstance(features, torch.Tensor):
+        return features.to("cpu")
+    if len({one.shape[1:] for one in features}) > 1:
+        return [one.to("cpu") for one in features]
+    return torch.split(torch.cat(list(features)).to("cpu"), [len(one) for one in features])
 
 
 def _split(features: Any, images: int, sizes: list[int] | None) -> list[torch.Tensor]:
