@@ -9,7 +9,7 @@ PAIRED := -n 2 --dist loadfile
 # A test that not even its own timeout ends (a wait inside a wait) ends the run, with the stack of every thread.
 HANG := -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
 
-.PHONY: demo serve test test-slow bench lint clean setup setup-dev
+.PHONY: demo serve test test-slow coverage bench lint clean setup setup-dev
 
 demo: setup ## a procedural camera, three questions, the answers beside the truth
 	@$(BIN)/omnilive demo $(if $(SEED),--seed $(SEED))
@@ -18,12 +18,15 @@ serve: setup ## the server, until Ctrl-C
 	@$(BIN)/omnilive serve
 
 test: setup-dev lint ## everything that CI checks
-	$(BIN)/python -m pytest $(HANG) $(PAIRED) -m "not alone" --cov --cov-report= --ignore tests/integration
-	$(BIN)/python -m pytest $(HANG) $(PAIRED) -m "not alone" --cov --cov-append --cov-report= tests/integration
-	$(BIN)/python -m pytest $(HANG) -m alone --cov --cov-append --cov-report=term:skip-covered
+	$(BIN)/python -m pytest $(HANG) $(PAIRED) -m "not alone" --ignore tests/integration
+	$(BIN)/python -m pytest $(HANG) $(PAIRED) -m "not alone" tests/integration
+	$(BIN)/python -m pytest $(HANG) -m alone
 
 test-slow: setup-dev ## the long forms
 	$(BIN)/python -m pytest --slow --timeout 3600
+
+coverage: setup-dev ## which lines and branches the tests of single parts reach; it costs them a third of their time
+	$(BIN)/python -m pytest $(HANG) $(PAIRED) -m "not alone" --cov --cov-report=term:skip-covered --ignore tests/integration
 
 bench: setup-dev ## every benchmark in its quick profile
 	$(BIN)/omnilive bench all
