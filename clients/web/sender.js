@@ -12,6 +12,8 @@ const KEPT = 'omnilive.sender'
 const PILE = 384 * 1024
 const SOUND_PILE = 2 * 1024 * 1024
 const PATIENCE_MS = 20_000
+/** So long a page that is loaded anew waits for its predecessor to be gone. */
+const SUCCESSION_MS = 2000
 /** A picture is sent as often as this however slow the link is: by it is known when it is no longer. */
 const PROBE_MS = 2000
 /** Sound that would come later than this is left out too. */
@@ -83,6 +85,7 @@ class Sender extends EventTarget {
   #grabbing = false
   #window = []
   #turn = 0
+  #release = null
 
   constructor() {
     super()
@@ -96,17 +99,24 @@ class Sender extends EventTarget {
     return this.state !== 'idle' && this.state !== 'failed'
   }
 
-  /** Start with this machine's devices; `own` names the stream of before, if any. Throws what stands in the way. */
-  async start(own = '', settings = {}) {
+  /**
+   * Start with this machine's devices; `own` names the stream of before, if any, and `release` gives it back to other
+   * tabs. Throws what stands in the way.
+   */
+  async start(own = '', settings = {}, release = null) {
     if (!navigator.mediaDevices) {
       throw new Error('A browser gives cameras only to pages from this machine (localhost) or over HTTPS.')
     }
     this.stop()
+    this.#release = release
     this.settings = { ...this.settings, ...settings }
     this.#set('starting')
     // The browser asks for the camera first: where it is refused, no stream is left behind.
     await this.#open()
-    if (this.state === 'failed') throw new Error(this.problem)
+    if (this.state === 'failed') {
+      this.#giveBack()
+      throw new Error(this.problem)
+    }
     try {
       this.stream = await claim(own || this.settings.kind.replace('camera', 'webcam'), own !== '')
     } catch (error) {
@@ -114,14 +124,21 @@ class Sender extends EventTarget {
       throw error
     }
     this.#connect()
-    return this.stream
+    const { stream } = this
+    const held = this.#release ?? (await reserve(stream))
+    if (this.stream === stream) this.#release = held
+    else held?.()
+    return stream
   }
 
   /** Take up again what this tab sent before it was loaded anew. A screen wants to be chosen by hand again. */
   async resume() {
     const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? 'null')
     if (!kept || kept.settings.kind === 'screen') return
-    await this.start(kept.stream, kept.settings)
+    const release = await reserve(kept.stream)
+    // A page that was opened by another one has a copy of what that one keeps, which goes on sending.
+    if (release) await this.start(kept.stream, kept.settings, release)
+    else sessionStorage.removeItem(KEPT)
   }
 
   /** Other devices, rate or size, while it runs. */
@@ -151,6 +168,7 @@ class Sender extends EventTarget {
       this.#live.release()
     }
     this.#live = null
+    this.#giveBack()
     sessionStorage.removeItem(KEPT)
     this.stream = ''
     this.#set('idle')
@@ -161,6 +179,11 @@ class Sender extends EventTarget {
     const all = (await navigator.mediaDevices?.enumerateDevices()) ?? []
     const of = (kind) => all.filter((one) => one.kind === kind && one.deviceId)
     return { cameras: of('videoinput'), microphones: of('audioinput') }
+  }
+
+  #giveBack() {
+    this.#release?.()
+    this.#release = null
   }
 
   // ---------------------------------------------------------- devices
@@ -339,6 +362,15 @@ class Sender extends EventTarget {
 }
 
 export const sender = new Sender()
+
+/** Keep other tabs of this browser from sending into a stream. Resolves with what ends that; null where one of them does. */
+function reserve(stream) {
+  if (!navigator.locks) return Promise.resolve(() => {})
+  const signal = AbortSignal.timeout(SUCCESSION_MS)
+  return new Promise((told) => {
+    navigator.locks.request(`${KEPT} ${stream}`, { signal }, () => new Promise(told)).catch(() => told(null))
+  })
+}
 
 /** Draw what a video shows now, `height` lines high. Returns the size. */
 function draw(video, canvas, height) {

@@ -181,6 +181,24 @@ def test_reload_keeps_the_stream(watched: Tab, site: Site) -> None:
     assert [one["id"] for one in site.get("/v1/streams")["streams"]] == ["gate", "webcam"]
 
 
+def test_a_page_that_is_opened_from_this_one_leaves_it_the_camera(watched: Tab, site: Site) -> None:
+    page = watched.page
+    with page.context.expect_page() as opened:
+        page.evaluate("() => { window.open(location.href) }")
+    other = opened.value
+    kept = "() => sessionStorage.getItem('omnilive.sender')"
+    for _ in range(2):
+        other.locator(LIVE).wait_for()
+        wait_for(lambda: other.evaluate(kept) is None, 30)
+        assert other.locator(".sending").count() == 0
+        other.reload()
+    other.close()
+    page.bring_to_front()
+    assert page.locator(".sending[data-state='sending']").count() == 1
+    frames = site.stream("webcam")["frames"]["received"]
+    wait_for(lambda: site.stream("webcam")["frames"]["received"] > frames, 30)
+
+
 def test_a_range_is_forgotten_after_it_was_asked_once_more(watched: Tab, site: Site) -> None:
     page = watched.page
     page.get_by_role("button", name="Forget").click()
