@@ -92,7 +92,6 @@ class Learner:
 
     def __init__(self, folder: Path, shelf: "Frames", held_out: "Frames", steps: int, device: torch.device) -> None:
         self._shelf, self._held_out, self._steps = shelf, held_out, steps
-        self._device = device
         self.encoder = loaded(AutoModel, folder, device)
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self._learning = nn.ModuleList([self.encoder.vision_model, self.encoder.text_model])
@@ -137,8 +136,8 @@ class Learner:
         contents = [self._shelf.contents[row] for row in rows]
         said, truth = sayings(dice, contents)
         texts = [one.text for one in said]
-        pixels = disturbed(self._shelf.pixels(rows, self._device), dice_on(self._device, self.step))
-        with half(self._device):
+        pixels = disturbed(self._shelf.pixels(rows, self.encoder.device), dice_on(self.encoder.device, self.step))
+        with half(self.encoder.device):
             tokens = _tokens(self.encoder, pixels)
             places = _pooled(self.encoder, _place_by_place(tokens, contents))
             pictures, words = _pooled(self.encoder, tokens), _read(self.encoder, self._tokenizer, texts)
@@ -149,7 +148,7 @@ class Learner:
             + _apart(places, [here for one in contents for here in one.by_place().values()])
             + _apart(words, [one.facts for one in said])
         )
-        return sigmoid_loss(scores, truth.to(self._device)) + _LED * apart
+        return sigmoid_loss(scores, truth.to(self.encoder.device)) + _LED * apart
 
 
 def train(model: Path, folder: Path, banks: Path, run: Run, device: torch.device, scale: float = 1.0) -> bool:

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText
 
 from training.bank import HELD_OUT_SEEDS, TRAINING_SEEDS, fill, films_of, glimpses, scaled, strangers
 from training.blank import SHUFFLE, VISION
-from training.device import dice_on, half, loaded
+from training.device import dice_on, half, loaded, moved
 from training.labels import DIGITS, EMPTY, FOREIGN, KINDS, SIGN, UNSURE, Labels, blank_labels, labels_of
 from training.run import Run, descend
 from training.world import COLOURS
@@ -40,10 +40,6 @@ class Sights:
     colours: Tensor
     digits: Tensor
     middles: Tensor
-
-    def on(self, device: torch.device) -> Self:
-        """The same there."""
-        return replace(self, **{one.name: getattr(self, one.name).to(device) for one in fields(self)})
 
 
 class Reader(nn.Module):
@@ -78,7 +74,6 @@ class Learner:
     def __init__(self, folder: Path, training: Sights, held_out: Sights, steps: int, device: torch.device) -> None:
         """The sights are on `device`."""
         self._training, self._held_out, self._steps = training, held_out, steps
-        self._device = device
         self.model = loaded(AutoModelForImageTextToText, folder, device)
         self._reader = Reader().to(device)
         self._learning = nn.ModuleDict({"vision": self.model.model.vision_model, "reader": self._reader})
@@ -109,10 +104,10 @@ class Learner:
     def learn(self, _: float) -> float:
         """One step; the loss."""
         rate = _rate(self.step, self._steps)
-        dice = dice_on(self._device, self.step)
-        batch = torch.randint(len(self._training.pictures), (BATCH,), generator=dice, device=self._device)
+        dice = dice_on(self.model.device, self.step)
+        batch = torch.randint(len(self._training.pictures), (BATCH,), generator=dice, device=self.model.device)
         pixels = disturbed(normalised(self._training.pictures[batch]), dice)
-        with half(self._device):
+        with half(self.model.device):
             read = self._reader(place_features(self.model, pixels))
         loss = _loss(read, self._training, batch)
         value = descend(self._optimizer, rate, loss, self._learning.parameters())
@@ -129,7 +124,7 @@ def train(model_folder: Path, banks: Path, run: Run, device: torch.device, scale
 
     scale: share of the films and of the steps that a whole training takes.
     """
-    training, held_out = (_sights(banks, model_folder, scale, held_out=kind).on(device) for kind in (False, True))
+    training, held_out = (moved(_sights(banks, model_folder, scale, held_out=kind), device) for kind in (False, True))
     learner = Learner(model_folder, training, held_out, round(STEPS * scale), device)
     run.go_on(learner)
     run.log(step=learner.step, **learner.look())

@@ -2,9 +2,9 @@
 
 import pickle
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -76,18 +76,6 @@ class Batch:
     answers: Tensor
     seen: Tensor
     skills: list[list[str]]
-
-    def on(self, device: torch.device) -> Self:
-        """The same there."""
-        ids, segments, positions = (one.to(device) for one in (self.ids, self.segments, self.positions))
-        return replace(
-            self,
-            ids=ids,
-            segments=segments,
-            positions=positions,
-            answers=self.answers.to(device),
-            seen=self.seen.to(device),
-        )
 
 
 def prepare(model: Path, banks: Path, device: torch.device, scale: float = 1.0, *, held_out: bool) -> Path:

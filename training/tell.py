@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from training.device import dice_on, half, loaded
+from training.device import dice_on, half, loaded, moved
 from training.lessons import LEVELS
 from training.reading import Reader, new_reader
 from training.run import Run, descend
@@ -52,7 +52,6 @@ class Learner:
         """last: the rate falls to almost nothing by the end of the piece."""
         self.folder = folder
         self._films, self._held_out, self._last = films, held_out, last
-        self._device = device
         self._batches: Iterator[Batch] | None = None
         self.model = loaded(AutoModelForImageTextToText, folder, device)
         connector, text = self.model.model.connector, self.model.model.text_model
@@ -93,10 +92,10 @@ class Learner:
         """One step; the loss."""
         if self._batches is None:
             self._batches = self._lay_out()
-        batch = next(self._batches).on(self._device)
+        batch = moved(next(self._batches), self.model.device)
         share = max(_LAST_RATE, 1 - passed) if self._last else 1.0
         rate = _RATE * min(1.0, (self.step + 1) / _WARMUP) * share
-        dice = dice_on(self._device, self.step)
+        dice = dice_on(self.model.device, self.step)
         faded = replace(batch, seen=Reader.faded(batch.seen.float(), dice))
         loss, _ = answer_loss(self.model, faded, smoothed=_SMOOTHED)
         value = descend(self._optimizer, rate, loss, self._learning.parameters())
@@ -132,14 +131,14 @@ class Learner:
         with self.averaged() as model:
             learnt = model.model.connector.modality_projection
             with torch.no_grad():
-                self._shipped.proj.weight.copy_(learnt.behind(torch.from_numpy(reading).to(self._device)))
+                self._shipped.proj.weight.copy_(learnt.behind(torch.from_numpy(reading).to(self.model.device)))
             model.model.connector.modality_projection = self._shipped
             model.save_pretrained(self.folder)
             model.model.connector.modality_projection = learnt
 
     def _lay_out(self) -> Iterator[Batch]:
         shelf = Shelf(self._films, self.folder, self.step, self.level)
-        return iter(DataLoader(shelf, batch_size=None, num_workers=_writers(self._device), prefetch_factor=6))
+        return iter(DataLoader(shelf, batch_size=None, num_workers=_writers(self.model.device), prefetch_factor=6))
 
 
 def train(model_folder: Path, banks: Path, run: Run, device: torch.device, scale: float = 1.0, *, last: bool) -> bool:
@@ -210,7 +209,7 @@ def accuracies(model: Any, held_out: Path, folder: Path, level: int, looks: int)
     for drilled in (False, True):
         shelf = Shelf(held_out, folder, 7, level, only=True, drilled=float(drilled))
         for batch in islice(shelf, looks):
-            _, correct = answer_loss(model, batch.on(model.device))
+            _, correct = answer_loss(model, moved(batch, model.device))
             for skill, good in _by_question(batch, correct.cpu()):
                 right[skill].append(good)
     free = [good for skill, found in right.items() if skill.split(".")[0] not in {"letter", "drill"} for good in found]

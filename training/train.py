@@ -38,12 +38,12 @@ def main() -> int:
     if asked.stage == "publish":
         publish(model, encoder, asked.mean_with)
         return 0
-    if not (model / "config.json").is_file():
-        make_blank_model(model)
     try:
         device = device_of(asked.device)
     except ValueError as error:
         parser.error(str(error))
+    if not (model / "config.json").is_file():
+        make_blank_model(model)
     run = Run(asked.run / asked.stage, asked.minutes, asked.steps)
     if asked.stage == "see":
         over = see.train(model, films, run, device, asked.scale)

@@ -113,10 +113,7 @@ class Sender extends EventTarget {
     this.#set('starting')
     // The browser asks for the camera first: where it is refused, no stream is left behind.
     await this.#open()
-    if (this.state === 'failed') {
-      this.#giveBack()
-      throw new Error(this.problem)
-    }
+    if (this.state === 'failed') throw new Error(this.problem)
     try {
       this.stream = await claim(own || this.settings.kind.replace('camera', 'webcam'), own !== '')
     } catch (error) {
@@ -168,7 +165,6 @@ class Sender extends EventTarget {
       this.#live.release()
     }
     this.#live = null
-    this.#giveBack()
     sessionStorage.removeItem(KEPT)
     this.stream = ''
     this.#set('idle')
@@ -179,11 +175,6 @@ class Sender extends EventTarget {
     const all = (await navigator.mediaDevices?.enumerateDevices()) ?? []
     const of = (kind) => all.filter((one) => one.kind === kind && one.deviceId)
     return { cameras: of('videoinput'), microphones: of('audioinput') }
-  }
-
-  #giveBack() {
-    this.#release?.()
-    this.#release = null
   }
 
   // ---------------------------------------------------------- devices
@@ -353,6 +344,11 @@ class Sender extends EventTarget {
   #set(state, problem = '') {
     this.state = state
     this.problem = problem
+    // Who does not send leaves the stream to other tabs.
+    if (!this.active) {
+      this.#release?.()
+      this.#release = null
+    }
     this.#changed()
   }
 

@@ -1,5 +1,6 @@
 """Where a training computes, and how exactly."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from transformers import AutoModelForImageTextToText
 
 from training import device
-from training.device import device_of, dice_on, half, loaded
+from training.device import device_of, dice_on, half, loaded, moved
 
 CPU = torch.device("cpu")
 
@@ -56,3 +57,15 @@ def test_dice_fall_alike_for_a_seed() -> None:
 def test_what_is_taught_is_in_full_precision(blank: Path) -> None:
     model = loaded(AutoModelForImageTextToText, blank, CPU)
     assert {value.dtype for value in model.parameters()} == {torch.float32}
+
+
+@dataclass(frozen=True)
+class Mixed:
+    numbers: torch.Tensor
+    names: list[str]
+
+
+def test_tensors_are_moved_and_all_else_is_kept() -> None:
+    found = moved(Mixed(torch.ones(2), ["a"]), torch.device("meta"))
+    assert found.numbers.device.type == "meta"
+    assert found.names == ["a"]
